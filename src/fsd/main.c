@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * holm-fsd serves one directory to one virtual machine. The keeper starts it with one end of a socket
- * whose other end QEMU has; it ends with that connection. It runs as several processes: the broker
- * (this one) talks to QEMU, the holder keeps the open files, and a worker serves the guest and is
- * replaced when it dies. For an ordinary user there is also the owner lookup process (owners.h). */
+ * holm-fsd serves one directory to one virtual machine. The keeper starts it with one end of a
+ * socket whose other end QEMU has; it ends with that connection. It runs as several processes: the
+ * broker (this one) talks to QEMU, the holder keeps the open files, and a worker serves the guest
+ * and is replaced when it dies. For an ordinary user there is also the owner lookup process
+ * (owners.h). */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -94,8 +95,8 @@ static int take_number(const struct options *o, const char *name, uint32_t *ret,
 	return 0;
 }
 
-/* The index of an option's value among its words, which options_parse() has checked; 0, the default,
- * without the option. */
+/* The index of an option's value among its words, which options_parse() has checked; 0, the
+ * default, without the option. */
 static int take_choice(const struct options *o, const char *name, const char *const *words)
 {
 	const char *value = options_string(o, name);

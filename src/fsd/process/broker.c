@@ -90,12 +90,10 @@ static int worker_ended(struct broker *b, struct error **err)
 		return error_set(err, EIO, "the share's worker process gave up");
 	uint64_t now = clock_now_ms(), *slot = &b->deaths[b->death_count++ % BROKER_RESTARTS_MAX];
 	if (b->death_count > BROKER_RESTARTS_MAX && now - *slot < BROKER_RESTARTS_MS)
-		return error_set(err, EIO,
-		    "signal %d killed the share's worker process, the %dth one within a minute",
+		return error_set(err, EIO, "signal %d killed the share's worker process, the %dth one within a minute",
 		    WTERMSIG(m.wait_status), BROKER_RESTARTS_MAX + 1);
 	*slot = now;
-	log_warning("signal %d killed the share's worker process; another one continues",
-	    WTERMSIG(m.wait_status));
+	log_warning("signal %d killed the share's worker process; another one continues", WTERMSIG(m.wait_status));
 	return 0;
 }
 
@@ -108,7 +106,8 @@ static int ask_once(struct broker *b, const struct vhost_message *m, const int *
 	unsigned extra_count = 0;
 	asked.flags |= VHOST_FLAG_NEED_REPLY;
 	if (asked.request == VHOST_SET_PROTOCOL_FEATURES)
-		asked.payload.number |= VHOST_PROTOCOL_REPLY_ACK; /* between broker and worker, even if QEMU has not negotiated it */
+		asked.payload.number |=
+		    VHOST_PROTOCOL_REPLY_ACK; /* between broker and worker, even if QEMU has not negotiated it */
 	int r = vhost_message_send(b->worker, &asked, fds, count);
 	if (r < 0)
 		return error_set_errno(err, r, "cannot write to the share's worker process");

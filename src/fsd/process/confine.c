@@ -60,8 +60,8 @@ struct target {
 	int read_only;
 };
 
-/* Clones the mount at `path` as a detached one, whose root has no parent: nosuid, nodev, and read-only
- * if wanted. A descriptor or -errno. */
+/* Clones the mount at `path` as a detached one, whose root has no parent: nosuid, nodev, and
+ * read-only if wanted. A descriptor or -errno. */
 static int clone_mount(const char *path, int read_only, unsigned flags)
 {
 	struct mount_attr attributes = {
@@ -92,8 +92,8 @@ static int make_directory(void)
 	return file < 0 ? -errno : TAKE_FD(mount);
 }
 
-/* Mounts the file in the directory, which is mounted already, and makes the directory read-only. 0 or
- * -errno. */
+/* Mounts the file in the directory, which is mounted already, and makes the directory read-only. 0
+ * or -errno. */
 static int put_file(int file, int directory)
 {
 	struct mount_attr fixed = { .attr_set = MOUNT_ATTR_RDONLY };
@@ -118,8 +118,8 @@ static int mount_root(const struct target *t)
 	return r < 0 ? r : TAKE_FD(tree);
 }
 
-/* Makes the target the root. The caller has entered a new mount namespace, with the directory as its
- * working directory. The old root is unmounted. Mounts that the host makes later beneath the
+/* Makes the target the root. The caller has entered a new mount namespace, with the directory as
+ * its working directory. The old root is unmounted. Mounts that the host makes later beneath the
  * directory still appear here, and the host can unmount them. */
 static int change_root(const struct target *t, int *ret_root, int *ret_proc)
 {
@@ -170,8 +170,8 @@ static int enter(const struct target *t, int *root, struct confinement *c)
 	return 0;
 }
 
-/* Enters the namespace of the target, if `wanted`. The working directory becomes /proc/self/fd. 0, even
- * if the host allows no such namespace; or -errno. */
+/* Enters the namespace of the target, if `wanted`. The working directory becomes /proc/self/fd. 0,
+ * even if the host allows no such namespace; or -errno. */
 static int confine(const struct target *t, int wanted, int *root, struct confinement *c, struct error **err)
 {
 	AUTO_FD int proc = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);

@@ -58,8 +58,8 @@ static int allow_memory(scmp_filter_ctx filter)
 			   SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
 }
 
-/* Allows fchownat(2) of a descriptor itself, to a group. The only path allowed is the empty one at this
- * address, which is read-only memory. */
+/* Allows fchownat(2) of a descriptor itself, to a group. The only path allowed is the empty one at
+ * this address, which is read-only memory. */
 static int allow_group_change(scmp_filter_ctx filter)
 {
 	return seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(fchownat), 3,

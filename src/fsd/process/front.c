@@ -164,8 +164,8 @@ static int say_state(const struct speaker *s, uint32_t request, uint32_t index, 
 	return say(s, request, &state, sizeof state, -1);
 }
 
-/* Repeats one queue. A stopped one has nothing to repeat: QEMU sets it up again before it starts, and
- * its rings may lie in memory that is gone. */
+/* Repeats one queue. A stopped one has nothing to repeat: QEMU sets it up again before it starts,
+ * and its rings may lie in memory that is gone. */
 static int repeat_queue(const struct speaker *s, const struct front_queue *q, uint32_t index)
 {
 	int r = 0;

@@ -27,9 +27,9 @@ struct front {
 
 void front_init(struct front *f);
 void front_done(struct front *f);
-/* Records a checked message that a worker has carried out. Takes some descriptors, whose places in fds
- * become -1. 0 or -EPROTO. */
+/* Records a checked message that a worker has carried out. Takes some descriptors, whose places in
+ * fds become -1. 0 or -EPROTO. */
 int front_note(struct front *f, const struct vhost_message *m, int *fds, unsigned count);
-/* Repeats the recorded state as messages, with the start of the queues last. `say` returns 0 or -errno,
- * which ends the repetition. */
+/* Repeats the recorded state as messages, with the start of the queues last. `say` returns 0 or
+ * -errno, which ends the repetition. */
 int front_repeat(const struct front *f, int (*say)(const struct vhost_message *m, int fd, void *data), void *data);

@@ -38,7 +38,8 @@ static int say(int control, int32_t kind, int32_t wait_status)
 	return n < 0 ? -errno : 0;
 }
 
-/* fork(2) with a shared table of descriptors. There is one thread, so no lock of libc can be held. */
+/* fork(2) with a shared table of descriptors. There is one thread, so no lock of libc can be
+ * held. */
 static pid_t clone_worker(void)
 {
 	return (pid_t)syscall(SYS_clone, CLONE_FILES | SIGCHLD, NULL, NULL, NULL, NULL);

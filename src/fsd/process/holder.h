@@ -15,7 +15,7 @@ struct holder_message {
 };
 enum { HOLDER_READY = 1, HOLDER_ENDED = 2 };
 
-/* Runs until the broker ends. control is a SOCK_SEQPACKET socket (borrowed). `work` is a worker's main
- * function, in a process of its own. Its result is the exit status, and a worker that exits is not
- * replaced. 0 or -errno. */
+/* Runs until the broker ends. control is a SOCK_SEQPACKET socket (borrowed). `work` is a worker's
+ * main function, in a process of its own. Its result is the exit status, and a worker that exits is
+ * not replaced. 0 or -errno. */
 int holder_run(int control, int (*work)(int socket, void *data), void *data, struct error **err);

@@ -56,7 +56,8 @@ static int compare(const void *a, const void *b)
 static void close_range_of(unsigned first, unsigned last)
 {
 	if (first <= last)
-		(void)syscall(SYS_close_range, first, last, 0); /* on a kernel without it, a few descriptors stay open */
+		(void)syscall(SYS_close_range, first, last,
+		    0); /* on a kernel without it, a few descriptors stay open */
 }
 
 static void close_others(struct fd_list *l)

@@ -20,15 +20,15 @@
  *    each kick and each interrupt would take the guest's time.
  * 4. A job keeps its request, with the pieces of guest memory that it points to, until a thread is
  *    done.
- * 5. A request for a lock that another process holds waits in a list. The worker tries it again when
- *    this guest gives up a lock, and every RETRY_FIRST_MS to RETRY_LAST_MS: nobody reports the
+ * 5. A request for a lock that another process holds waits in a list. The worker tries it again
+ *    when this guest gives up a lock, and every RETRY_FIRST_MS to RETRY_LAST_MS: nobody reports the
  *    host's locks.
  *
  * Failures. Before a queue stops or the memory changes, the worker waits for all jobs and answers
  * them. So no request outlives the memory that it points to. Requests that wait for locks go back
  * to the queue if the memory changes, and get ENOLCK if the queue ends. A guest that breaks the
- * rules of a ring gets no more service from that queue until it resets the device. The worker
- * first serves what a dead worker took and did not answer (takeover.c). */
+ * rules of a ring gets no more service from that queue until it resets the device. The worker first
+ * serves what a dead worker took and did not answer (takeover.c). */
 #include "fsd/vhost/device.h"
 
 #include <errno.h>
@@ -188,8 +188,8 @@ static void retry_locks(struct device *d, int last)
 	d->waiting_end = p;
 }
 
-/* Returns the waiting requests to their queues, which are taken again from there: their buffers may be
- * unmapped. */
+/* Returns the waiting requests to their queues, which are taken again from there: their buffers may
+ * be unmapped. */
 static void leave_waiting(struct device *d)
 {
 	uint64_t one = 1;
@@ -319,8 +319,8 @@ static int poll_ring(struct device *d, const struct virtqueue *ring)
 	return found;
 }
 
-/* The queue is empty after n requests in this turn. 1 if another request has arrived, else 0, and the
- * next one kicks or a timer polls. */
+/* The queue is empty after n requests in this turn. 1 if another request has arrived, else 0, and
+ * the next one kicks or a timer polls. */
 static int wait_for_more(struct device *d, unsigned index, int n)
 {
 	struct virtqueue *ring = &d->vhost.queues[index].ring;

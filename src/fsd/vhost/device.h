@@ -8,9 +8,9 @@
 #include "fsd/request/share.h"
 
 struct device;
-/* socket (borrowed) leads to QEMU, or to the broker. The share is borrowed. The device continues from
- * the ledger (borrowed; NULL: none) and records its state there. The loop exits with 0 when the
- * connection ends, with 1 when it breaks. 0 or -errno. */
+/* socket (borrowed) leads to QEMU, or to the broker. The share is borrowed. The device continues
+ * from the ledger (borrowed; NULL: none) and records its state there. The loop exits with 0 when
+ * the connection ends, with 1 when it breaks. 0 or -errno. */
 int device_new(struct loop *l, struct share *s, struct ledger *ledger, int socket, struct device **ret,
     struct error **err);
 void device_free(struct device *d);

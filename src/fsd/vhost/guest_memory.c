@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The memory table. Regions are few (a dozen for a PC), so a linear search finds them. Each comparison
- * is "offset < size" after a subtraction that cannot wrap, never a sum that could. */
+ * The memory table. Regions are few (a dozen for a PC), so a linear search finds them. Each
+ * comparison is "offset < size" after a subtraction that cannot wrap, never a sum that could. */
 #include "fsd/vhost/guest_memory.h"
 
 #include <errno.h>

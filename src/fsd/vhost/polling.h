@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Adaptive polling: decides whether to poll for the next request before going to sleep.
  *
- * A guest that waits for each reply sends its next request within microseconds. Polling for it costs
- * less than a sleep and a wake-up, and the guest's virtual processor need not exit to wake the
- * worker. If the guest does not send that soon, or cannot because the worker holds its processor,
- * polling is a loss. So after a poll that finds nothing the worker sleeps without polling: once, then
- * twice, four times and so on, at most POLLING_SLEEPS_MAX times. */
+ * A guest that waits for each reply sends its next request within microseconds. Polling for it
+ * costs less than a sleep and a wake-up, and the guest's virtual processor need not exit to wake
+ * the worker. If the guest does not send that soon, or cannot because the worker holds its
+ * processor, polling is a loss. So after a poll that finds nothing the worker sleeps without
+ * polling: once, then twice, four times and so on, at most POLLING_SLEEPS_MAX times. */
 #pragma once
 
 #include <stdint.h>

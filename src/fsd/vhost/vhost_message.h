@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Messages of the vhost-user protocol (QEMU's docs/interop/vhost-user.rst) with their descriptors, and
- * the limits of each kind. The broker forwards them, the device carries them out. */
+ * Messages of the vhost-user protocol (QEMU's docs/interop/vhost-user.rst) with their descriptors,
+ * and the limits of each kind. The broker forwards them, the device carries them out. */
 #pragma once
 
 #include <linux/vhost_types.h>
@@ -72,8 +72,8 @@ struct vhost_message {
 };
 #define VHOST_HEADER_SIZE (3 * sizeof(uint32_t))
 
-/* Receives one message with its descriptors, which the caller owns. 1, 0 at the end of the connection,
- * -errno. */
+/* Receives one message with its descriptors, which the caller owns. 1, 0 at the end of the
+ * connection, -errno. */
 int vhost_message_receive(int socket, struct vhost_message *m, int fds[VHOST_MESSAGE_FDS], unsigned *ret_count);
 /* Sends one message with descriptors (borrowed). 0 or -errno. */
 int vhost_message_send(int socket, const struct vhost_message *m, const int *fds, unsigned count);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
- * vhost-user's messages. vhost_message.c checks the size and the descriptors of each before its handler
- * runs here.
+ * vhost-user's messages. vhost_message.c checks the size and the descriptors of each before its
+ * handler runs here.
  *
- * A queue runs ("started") while it has a size, addresses that translate, a kick descriptor and, with
- * negotiated protocol features, is enabled. GET_VRING_BASE stops it and returns its position, for
- * instance when the guest reboots. A new memory table (hot-plugged memory) unmaps the old one, so
- * the addresses of all queues are translated again. */
+ * A queue runs ("started") while it has a size, addresses that translate, a kick descriptor and,
+ * with negotiated protocol features, is enabled. GET_VRING_BASE stops it and returns its position,
+ * for instance when the guest reboots. A new memory table (hot-plugged memory) unmaps the old one,
+ * so the addresses of all queues are translated again. */
 #include "fsd/vhost/vhost_user.h"
 
 #include <errno.h>
@@ -64,8 +64,9 @@ static void changed(struct vhost_device *d, unsigned index)
 		d->queue_changed(d, index, d->data);
 }
 
-/* Gives a stopped queue another kick descriptor. queue_changed() must remove the old one from the epoll
- * set before it is closed here: QEMU holds it too, so closing it alone would leave it in the set. */
+/* Gives a stopped queue another kick descriptor. queue_changed() must remove the old one from the
+ * epoll set before it is closed here: QEMU holds it too, so closing it alone would leave it in the
+ * set. */
 static void set_kick(struct vhost_device *d, unsigned index, int fd)
 {
 	changed(d, index);
@@ -78,8 +79,8 @@ static void before_change(struct vhost_device *d)
 		d->before_change(d, d->data);
 }
 
-/* As before_change(), for a queue that ends: waiting requests are answered too, because no worker will
- * try them again. */
+/* As before_change(), for a queue that ends: waiting requests are answered too, because no worker
+ * will try them again. */
 static void before_end(struct vhost_device *d)
 {
 	d->stopping = 1;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The back end of the vhost-user protocol, as QEMU speaks it for vhost-user-fs-pci (QEMU's
- * docs/interop/vhost-user.rst): the memory table, the queues' addresses and their event descriptors.
- * It depends neither on FUSE nor on the event loop. */
+ * docs/interop/vhost-user.rst): the memory table, the queues' addresses and their event
+ * descriptors. It depends neither on FUSE nor on the event loop. */
 #pragma once
 
 #include <stdint.h>
@@ -41,12 +41,12 @@ void vhost_device_init(struct vhost_device *d);
 void vhost_device_use_ledger(struct vhost_device *d, struct ledger *l);
 void vhost_device_done(struct vhost_device *d);
 
-/* Carries out one message, and takes fds. 0: there is no reply; 1: m holds the reply to send; -errno if
- * the peer violated the protocol: close the connection then. */
+/* Carries out one message, and takes fds. 0: there is no reply; 1: m holds the reply to send;
+ * -errno if the peer violated the protocol: close the connection then. */
 int vhost_device_handle(struct vhost_device *d, struct vhost_message *m, int *fds, unsigned fd_count,
     struct error **err);
-/* Receives one message from the socket, carries it out and replies. 1, 0 at the end of the connection,
- * -errno. */
+/* Receives one message from the socket, carries it out and replies. 1, 0 at the end of the
+ * connection, -errno. */
 int vhost_device_receive(struct vhost_device *d, int socket, struct error **err);
 /* Interrupts the guest for a queue. */
 void vhost_queue_interrupt(struct vhost_queue *q);

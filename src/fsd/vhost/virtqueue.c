@@ -3,14 +3,14 @@
  *
  * Hostile guests. The guest writes to the same memory while the device reads. So each field is read
  * once, by an atomic load into a local variable, and checked there. A chain has at most as many
- * descriptors as the queue has entries, which also ends loops. Readable buffers come before writable
- * ones, and each buffer lies in the memory table. A queue whose guest violates that stops, as with a
- * real device, until the driver resets it.
+ * descriptors as the queue has entries, which also ends loops. Readable buffers come before
+ * writable ones, and each buffer lies in the memory table. A queue whose guest violates that stops,
+ * as with a real device, until the driver resets it.
  *
- * Exactly once. The ledger records a request as taken before it counts it, and as returned after the
- * used index has gone up. So the next worker finds at most one request recorded too early, whose
- * order is above the count. It finds at most one recorded too late: the used index is one ahead of
- * the ledger's, and `pushing` names the request. */
+ * Exactly once. The ledger records a request as taken before it counts it, and as returned after
+ * the used index has gone up. So the next worker finds at most one request recorded too early,
+ * whose order is above the count. It finds at most one recorded too late: the used index is one
+ * ahead of the ledger's, and `pushing` names the request. */
 #include "fsd/vhost/virtqueue.h"
 
 #include <errno.h>

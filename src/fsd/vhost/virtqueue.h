@@ -53,19 +53,19 @@ void virtqueue_start_or_resume(struct virtqueue *q, uint16_t base, int event_idx
 void virtqueue_leave(struct virtqueue *q);
 /* Notes in the ledger that no request of this queue is in flight any more. */
 void virtqueue_stop(struct virtqueue *q);
-/* Takes the next request that a dead worker took and did not answer, in their order. 1, 0 when there is
- * none left, -EPROTO. */
+/* Takes the next request that a dead worker took and did not answer, in their order. 1, 0 when
+ * there is none left, -EPROTO. */
 int virtqueue_pop_left(struct virtqueue *q, const struct guest_memory *m, struct chain *c);
 /* The ledger's record of a request in flight; NULL without a ledger. */
 struct flight *virtqueue_flight(struct virtqueue *q, uint16_t head);
 /* Takes the next request. 1, 0 when there is none, -EPROTO when the guest violated the rules (see
  * q->broken). */
 int virtqueue_pop(struct virtqueue *q, const struct guest_memory *m, struct chain *c);
-/* Returns a request with `written` bytes in its writable buffers. 1 if the guest wants an interrupt,
- * else 0. */
+/* Returns a request with `written` bytes in its writable buffers. 1 if the guest wants an
+ * interrupt, else 0. */
 int virtqueue_push(struct virtqueue *q, uint16_t head, uint32_t written);
 /* 1 if there is a request to take, else 0. Does not ask for a kick. */
 int virtqueue_has_more(const struct virtqueue *q);
-/* Asks for a kick at the next request. 1 if one has arrived meanwhile, which must be taken first; else
- * 0. */
+/* Asks for a kick at the next request. 1 if one has arrived meanwhile, which must be taken first;
+ * else 0. */
 int virtqueue_want_kick(struct virtqueue *q);

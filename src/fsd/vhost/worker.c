@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Worker threads beside the event loop. fsync(2) and similar calls have no non-blocking form, and in
- * the loop they would delay all other requests. The threads share two lists with the loop, under one
- * lock, and nothing else. */
+ * Worker threads beside the event loop. fsync(2) and similar calls have no non-blocking form, and
+ * in the loop they would delay all other requests. The threads share two lists with the loop, under
+ * one lock, and nothing else. */
 #include "fsd/vhost/worker.h"
 
 #include <errno.h>

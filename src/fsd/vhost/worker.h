@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Worker threads, for work that blocks in the kernel (fsync, copies), so that the loop never blocks. */
+ * Worker threads, for work that blocks in the kernel (fsync, copies), so that the loop never
+ * blocks. */
 #pragma once
 
 #include <pthread.h>
