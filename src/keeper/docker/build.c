@@ -52,7 +52,8 @@ static const struct parameter {
 	{ "forcerm", NULL, ACCEPT },
 	{ "cachefrom", NULL, ACCEPT }, /* only a hint */
 	{ "buildid", NULL, ACCEPT },
-	{ "version", NULL, ACCEPT }, /* refuse_buildkit() */
+	{ "version", NULL, ACCEPT }, /* of the builder: the language is the same */
+	{ "session", NULL, ACCEPT }, /* refuse_session() */
 	{ "remote", "--remote", TEXT },
 	{ "squash", NULL, REFUSE },
 	{ "memory", "--memory", TEXT },
@@ -155,8 +156,9 @@ static int add_parameter(const char *part, struct strv *words, struct error **er
 	return value && is_set(value) ? refuse(key, err) : 0;
 }
 
-/* The first version of the builder is that without BuildKit. */
-static int refuse_buildkit(struct error **err)
+/* BuildKit's builder asks the client for everything, the context included. Some clients, such as
+ * dockerode, ask for that version and send the context all the same. */
+static int refuse_session(struct error **err)
 {
 	return error_set(err, EOPNOTSUPP,
 	    "holm's engine has the classic builder alone; set DOCKER_BUILDKIT=0, or use holm build");
@@ -169,9 +171,10 @@ static int read_parameters(const struct docker_request *q, struct strv *words, s
 	int r = 0;
 	strv_split(&parts, query ? query + 1 : "", "&");
 	/* This one is the reason for the others that are not known. */
-	AUTOFREE char *version = docker_query(query ? query : "", "version");
-	if (is_set(version) && !streq(version, "1"))
-		return refuse_buildkit(err);
+	AUTOFREE char *version = docker_query(query ? query : "", "version"),
+		      *session = docker_query(query ? query : "", "session");
+	if ((is_set(version) && !streq(version, "1") && !streq(version, "2")) || is_set(session))
+		return refuse_session(err);
 	for (size_t i = 0; r == 0 && i < parts.count; i++)
 		r = add_parameter(parts.items[i], words, err);
 	if (r == 0 && words->count > WORDS_MAX)
