@@ -119,6 +119,14 @@ status()
 	equal "$(sha256sum <"$in/sub/big")" "$(docker exec files sha256sum /var/in/sub/big | sed 's, .*,  -,')"
 	docker rm -f files >/dev/null
 	rm -rf "$in" "$out"
+	# With Docker these are there from the creation on, in any image.
+	local name
+	docker create --name neveretc busybox:test true >/dev/null
+	for name in hosts hostname resolv.conf; do
+		docker cp neveretc:/etc/$name - | tar -t | grep -qx "$name"
+	done
+	run ! docker cp neveretc:/etc/other -
+	docker rm neveretc >/dev/null
 }
 
 @test "cp: what a container and a client can write leads nowhere else; owners are the archive's" {

@@ -289,11 +289,30 @@ static int send_tree(const struct archive *a, int root, int directory, const str
 	return r;
 }
 
+/* The files that a start mounts something on. With Docker they are there from the creation on, in
+ * any image; a container that never ran gets those that it lacks when somebody reads them. */
+static void make_etc_file(int root, const struct place *p)
+{
+	static const char *const names[] = { "hosts", "hostname", "resolv.conf" };
+	size_t i = 0;
+	while (i < ARRAY_SIZE(names) && !streq(p->base, names[i]))
+		i++;
+	if (!streq(p->directory, "/etc") || i == ARRAY_SIZE(names))
+		return;
+	(void)mkdirat(root, "etc", 0755);
+	AUTO_FD int directory = path_open_in_root(root, "/etc", O_PATH | O_DIRECTORY, 0);
+	AUTO_FD int file =
+	    directory < 0 ? -1 : openat(directory, p->base, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+	(void)file; /* if it cannot be made, the client learns that it is not there */
+}
+
 /* HEAD and GET. */
 static int read_out(const struct archive *a, int root, struct error **err)
 {
 	CLEANUP(place_done) struct place p = split_path(a->path);
 	struct stat st;
+	if (a->process < 0)
+		make_etc_file(root, &p);
 	AUTO_FD int directory = path_open_in_root(root, p.directory, O_PATH | O_DIRECTORY, 0);
 	if (directory < 0 || fstatat(directory, p.base, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return fail_missing(a, directory < 0 ? directory : -errno, err);
