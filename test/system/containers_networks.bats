@@ -214,6 +214,27 @@ has_no_veth()
 	contains "$(docker exec linked cat /etc/hosts)" "$(address base bridge)	db"
 }
 
+@test "a fixed address is its container's again, also while another one shares the network of before" {
+	docker network create --subnet 10.213.2.0/24 fixed >/dev/null
+	idle owner --network fixed --ip 10.213.2.9
+	idle sharer --network container:owner
+	contains "$(docker exec sharer ip -4 addr show eth0)" 10.213.2.9/24
+	# As with Docker the sharer stays behind in the old namespace, without the interface.
+	docker restart -t 0 owner >/dev/null
+	contains "$(docker exec owner ip -4 addr show eth0)" 10.213.2.9/24
+	run ! docker exec sharer ip addr show eth0
+	docker rm -f owner >/dev/null
+	idle owner --network fixed --ip 10.213.2.9
+	idle sharer2 --network container:owner
+	exits 125 docker run --rm --network fixed --ip 10.213.2.9 busybox:test true
+	docker rm -f owner >/dev/null
+	kill -KILL "$(engine_of box)" # the next engine has the note of it
+	until_true 60 docker inspect sharer2 >/dev/null
+	equal 10.213.2.9 "$(docker run --rm --network fixed --ip 10.213.2.9 busybox:test sh -c "hostname -i")"
+	docker rm -f sharer sharer2 >/dev/null
+	docker network rm fixed >/dev/null
+}
+
 @test "connect and disconnect a running container: interface, names, route, events; a stopped one" {
 	docker network create one >/dev/null
 	docker network create two >/dev/null

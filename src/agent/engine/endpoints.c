@@ -200,14 +200,16 @@ int endpoint_join(struct container *c, struct docker_endpoint *p, struct attachm
 		p->network = xstrdup(n->id);
 	}
 	int r = network_up(c->engine, n, err);
+	if (p->wish)
+		lease_evict(c->engine, n, p->wish);
 	if (r < 0 || (r = network_take(n, p->wish, &address, err)) < 0)
 		return r;
-	lease_add(c, n, address);
+	p->interface = free_interface(c);
+	lease_add(c, n, address, p->interface);
 	if ((r = network_take6(c->engine, n, address, &p->wish6, &p->address6, err)) < 0) {
 		lease_drop(c, address);
 		return r;
 	}
-	p->interface = free_interface(c);
 	p->address = address;
 	p->run = c->run;
 	free(p->id);
@@ -324,7 +326,7 @@ void endpoints_adopt(struct container *c, uint32_t default_address)
 			p->address = 0;
 			continue;
 		}
-		lease_add(c, n, p->address);
+		lease_add(c, n, p->address, p->interface);
 		if (!p->id)
 			p->id = docker_new_id();
 	}
