@@ -76,6 +76,29 @@ login_header()
 	docker rmi second:1 >/dev/null
 }
 
+@test "an image whose name another one gets stays as long as its containers want it" {
+	local first
+	printf 'FROM busybox:test\nRUN echo 1 >/n\n' | docker build -q -t moves - >/dev/null
+	first=$(docker images -q --no-trunc moves)
+	docker create --name kept moves sleep 1000 >/dev/null
+	printf 'FROM busybox:test\nRUN echo 2 >/n\n' | docker build -q -t moves - >/dev/null
+	[ "$first" != "$(docker images -q --no-trunc moves)" ]
+	# A removal takes what nobody wants any more.
+	docker tag busybox:test other
+	docker rmi other >/dev/null
+	equal "$first" "$(docker image inspect -f '{{.Id}}' "$first")"
+	equal "$first" "$(docker images -q --no-trunc --filter dangling=true)"
+	docker commit kept of-kept >/dev/null
+	equal 1 "$(docker run --rm of-kept cat /n)"
+	# Without containers a name that goes takes the image along.
+	printf 'FROM busybox:test\nRUN echo 3 >/n\n' | docker build -q -t moves - >/dev/null
+	docker rm kept >/dev/null
+	docker rmi of-kept moves >/dev/null
+	equal "$first" "$(docker images -q --no-trunc --filter dangling=true)"
+	docker rmi "$first" >/dev/null
+	equal '' "$(docker images -q --filter dangling=true)"
+}
+
 @test "swarms answer as on a node that is no manager; there are no plugins; info has what clients read" {
 	local command
 	for command in 'node ls' 'service ls' 'secret ls' 'config ls' 'service rm x' 'swarm join-token worker'; do

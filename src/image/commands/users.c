@@ -4,7 +4,6 @@
  * stopped one has no container that runs. */
 #include "image/commands/users.h"
 
-#include <dirent.h>
 #include <errno.h>
 
 #include "base/alloc.h"
@@ -14,8 +13,9 @@
 #include "base/path.h"
 #include "base/spawn.h"
 #include "image/builder/engine.h"
+#include "image/library/holders.h"
 
-enum { IMAGES_JSON_MAX = 4 << 20, LIST_MAX = 1 << 20, HOST_MAX = 4096, ANSWER_MS = 10 * 1000 };
+enum { LIST_MAX = 1 << 20, HOST_MAX = 4096, ANSWER_MS = 10 * 1000 };
 
 void image_users_done(struct image_users *u)
 {
@@ -24,28 +24,7 @@ void image_users_done(struct image_users *u)
 	free(u->machine);
 }
 
-/* Calls look() for each machine. */
-static void each_machine(struct library *l, void (*look)(const char *machines, const char *name, void *data),
-    void *data)
-{
-	AUTOFREE char *folder = path_parent(l->path), *machines = path_join(folder, "machines");
-	DIR *d = opendir(machines);
-	for (struct dirent *e; d && (e = readdir(d));)
-		if (e->d_name[0] != '.')
-			look(machines, e->d_name, data);
-	if (d)
-		closedir(d);
-}
-
 /* ---- the users of an image ---- */
-
-static int has_image(const char *directory, const char *digest)
-{
-	AUTOFREE char *path = path_join(directory, "images.json");
-	AUTO_JSON struct json_object *o = NULL;
-	return json_parse_file(path, IMAGES_JSON_MAX, &o, NULL) == 0 && json_object_is_type(o, json_type_object) &&
-	       json_object_object_get_ex(o, digest, NULL);
-}
 
 static void keep(char **place, const char *text)
 {
@@ -92,7 +71,7 @@ static void look_at(const char *machines, const char *name, void *data)
 {
 	const struct search *s = data;
 	AUTOFREE char *directory = path_join(machines, name), *lock = path_join(directory, "lock");
-	if (!has_image(directory, s->digest))
+	if (!holder_has_image(directory, s->digest))
 		return;
 	if (lock_is_held(lock) == 1)
 		ask(s->users, name, s->digest);
@@ -104,7 +83,7 @@ void image_users_find(struct library *l, const char *digest, struct image_users 
 {
 	struct search s = { digest, ret };
 	*ret = (struct image_users){ 0 };
-	each_machine(l, look_at, &s);
+	library_each_machine(l, look_at, &s);
 }
 
 /* ---- images.json ---- */
@@ -137,5 +116,5 @@ static void refresh(const char *machines, const char *name, void *data)
 
 void image_users_refresh(struct library *l)
 {
-	each_machine(l, refresh, NULL);
+	library_each_machine(l, refresh, NULL);
 }

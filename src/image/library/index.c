@@ -13,6 +13,7 @@
 #include "base/lock.h"
 #include "base/path.h"
 #include "image/library/bundle.h"
+#include "image/library/holders.h"
 
 enum { LOCK_WAIT_MS = 10000, INDEX_MAX = 16 << 20 };
 
@@ -223,6 +224,23 @@ static int write_with(struct library *l, const struct library_index *i, struct l
 	return r;
 }
 
+/* The last name of an image goes to another one. If a machine's containers have the image, it stays
+ * without a name, as with Docker. */
+static void keep_held(struct library *l, struct library_index *i, const struct library_entry *next)
+{
+	for (size_t k = 0; k < i->count; k++) {
+		struct library_entry *e = &i->entries[k];
+		const char *digest = e->descriptor.digest;
+		size_t others = 0;
+		if (!e->name || !is_same_slot(e, next) || has_digest(next, digest))
+			continue;
+		for (size_t m = 0; m < i->count; m++)
+			others += m != k && has_digest(&i->entries[m], digest);
+		if (!others && library_is_held(l, digest))
+			free(TAKE_PTR(e->name));
+	}
+}
+
 int library_set_name(struct library *l, const char *name, const struct oci_descriptor *d, struct error **err)
 {
 	AUTO_LIBRARY_INDEX struct library_index i = { 0 };
@@ -233,6 +251,8 @@ int library_set_name(struct library *l, const char *name, const struct oci_descr
 	struct library_entry e = { .name = (char *)name, .descriptor = *d };
 	if (has_entry(&i, &e))
 		return 0;
+	if (name)
+		keep_held(l, &i, &e);
 	filter(&i, is_same_slot, &e);
 	drop_index(&i, name);
 	return write_with(l, &i, &i.entries, &i.count, &e, err);
