@@ -3,9 +3,13 @@
  * the gateway's address would be the host's loopback: only host access opens it. */
 #include "isolation/network.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <stdio.h>
+#include <sys/socket.h>
 
 #include "base/alloc.h"
+#include "base/fd.h"
 #include "base/path.h"
 #include "base/resolv.h"
 
@@ -45,6 +49,21 @@ void network_describe(struct json_object *o, unsigned families)
 const char *network_host(unsigned families)
 {
 	return families == NETWORK_IPV6 ? NETWORK_GATEWAY6 : NETWORK_GATEWAY;
+}
+
+char *network_outward(unsigned families)
+{
+	/* Of the default route: nobody has an address of the documentation's (RFC 5737). */
+	struct sockaddr_in other = { .sin_family = AF_INET, .sin_port = htons(9) }, own = { 0 };
+	char text[INET_ADDRSTRLEN];
+	socklen_t size = sizeof own;
+	inet_pton(AF_INET, "203.0.113.1", &other.sin_addr);
+	AUTO_FD int fd = families & NETWORK_IPV4 ? socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0) : -1;
+	if (fd < 0 || connect(fd, (const struct sockaddr *)&other, sizeof other) < 0 ||
+	    getsockname(fd, (struct sockaddr *)&own, &size) < 0 || !own.sin_addr.s_addr ||
+	    ntohl(own.sin_addr.s_addr) >> 24 == IN_LOOPBACKNET)
+		return NULL;
+	return xstrdup(inet_ntop(AF_INET, &own.sin_addr, text, sizeof text));
 }
 
 int network_has_default_route(const char *proc_net_route)

@@ -23,6 +23,9 @@ void network_arguments(struct strv *argv, unsigned families, int host_access);
 void network_describe(struct json_object *o, unsigned families);
 /* The address that leads to the host's loopback where host access is on. */
 const char *network_host(unsigned families);
+/* This host's own address towards other hosts, as text: the machine reaches its servers there as it
+ * reaches other hosts. Owned; NULL: it has none. Sends nothing. */
+char *network_outward(unsigned families);
 /* The server that passt or pasta forwards questions for NETWORK_DNS to: the first IPv4 one of
  * resolv.conf's text, owned; NULL: none. */
 char *network_first_nameserver(const char *resolv_conf);

@@ -209,7 +209,7 @@ static int read_network(struct boot_network *n, struct json_object *o, struct er
 	int outside = streq(kind, "outside");
 	const struct string_member members[] = { { "device", &n->device, !outside }, { "address", &n->address, 0 },
 		{ "gateway", &n->gateway, 0 }, { "address6", &n->address6, 0 }, { "gateway6", &n->gateway6, 0 },
-		{ "host", &n->host, 0 } };
+		{ "host", &n->host, 0 }, { "outward", &n->outward, 0 } };
 	r = read_strings(m, "network", members, ARRAY_SIZE(members), err);
 	if (r >= 0 && !outside && !n->address && !n->address6)
 		return error_set(err, EINVAL, "boot request: the network has no address");
@@ -403,7 +403,8 @@ void boot_request_free(struct boot_request *b)
 		return;
 	char *strings[] = { b->name, b->id, b->hostname, b->init, b->stop_signal, b->timezone, b->user.name,
 		b->user.group, b->user.home, b->root_device, b->root_machine, b->modules_device, b->network.device,
-		b->network.address, b->network.gateway, b->network.address6, b->network.gateway6, b->network.host };
+		b->network.address, b->network.gateway, b->network.address6, b->network.gateway6, b->network.host,
+		b->network.outward };
 	for (size_t i = 0; i < ARRAY_SIZE(strings); i++)
 		free(strings[i]);
 	strv_done(&b->image_env);

@@ -39,8 +39,9 @@ struct boot_share {
 };
 
 struct boot_network {
-	/* device NULL: none, or set up from outside; host: NULL without host access */
-	char *device, *address, *gateway, *address6, *gateway6, *host;
+	/* device NULL: none, or set up from outside; host: its loopback, NULL without host access;
+	 * outward: its own address towards others, or NULL */
+	char *device, *address, *gateway, *address6, *gateway6, *host, *outward;
 	uint32_t mtu;
 };
 

@@ -231,6 +231,20 @@ static int write_resolv(const struct container *c, const struct container_names 
 	return write_text(directory, "resolv.conf", own);
 }
 
+/* The host's address that a container reaches, and its names there: host.holm.internal is the
+ * loopback alone. */
+static void add_host(const struct container *c, struct container_hosts *h)
+{
+	const struct engine *e = c->engine;
+	if (!shares_network(c) && !c->address)
+		return;
+	h->host_gateway = e->host ? e->host : e->outward;
+	if (e->host)
+		h->host_names = "host.docker.internal host.containers.internal host.holm.internal";
+	else if (!shares_network(c))
+		h->host_names = "host.docker.internal host.containers.internal";
+}
+
 static int write_hosts(const struct container *c, const struct container_names *names, const char *hostname,
     const char *directory, struct error **err)
 {
@@ -239,13 +253,13 @@ static int write_hosts(const struct container *c, const struct container_names *
 	AUTO_STRV struct strv lines = { 0 };
 	address_format(c->address, address);
 	endpoints_hosts(c, hostname, &lines);
-	const struct container_hosts h = {
+	struct container_hosts h = {
 		.lines = &lines,
 		.hostname = hostname,
 		.address = c->address ? address : NULL,
-		.host_gateway = shares_network(c) || c->address ? c->engine->host : NULL,
 		.machine = machine,
 	};
+	add_host(c, &h);
 	int r = container_hosts_text(names, &h, &text, err);
 	return r < 0 ? r : write_text(directory, "hosts", text);
 }

@@ -52,7 +52,8 @@ struct engine {
 	uint64_t mount_number;        /* of the next request to the agent for a host path */
 	unsigned agents;              /* that were started again since this engine began */
 	struct strv nameservers;      /* of the machine */
-	char *host;                   /* the host's address; NULL: out of reach */
+	char *host;                   /* an address of the host's loopback; NULL: out of reach */
+	char *outward;                /* the host's own address, or NULL */
 	struct bridge bridge;         /* of the default network */
 	int has_bridge;               /* else containers use the machine's network */
 	unsigned limits;              /* that the machine has: bits of docker_limit */

@@ -237,6 +237,8 @@ static int parse_go(const char *text, struct engine *e, struct error **err)
 		e->limits = cgroups_find(has_cgroup);
 	if (r == 0 && json_get_string(o, "host", &host, NULL) == 0)
 		e->host = xstrdup(host);
+	if (r == 0 && json_get_string(o, "outward", &host, NULL) == 0)
+		e->outward = xstrdup(host);
 	return r;
 }
 

@@ -212,9 +212,8 @@ int container_hosts_text(const struct container_names *n, const struct container
 		append_self(&b, h->address ? h->address : "127.0.0.1", h->hostname);
 	for (size_t i = 0; h->lines && i < h->lines->count; i++)
 		buffer_appendf(&b, "%s\n", h->lines->items[i]);
-	if (h->host_gateway)
-		buffer_appendf(&b, "%s\thost.docker.internal host.containers.internal host.holm.internal\n",
-		    h->host_gateway);
+	if (h->host_gateway && h->host_names)
+		buffer_appendf(&b, "%s\t%s\n", h->host_gateway, h->host_names);
 	*ret = buffer_take_string(&b);
 	return 0;
 }

@@ -43,6 +43,7 @@ struct container_hosts {
 	const char *hostname;     /* NULL: none */
 	const char *address;      /* the container's on the bridge; NULL: its name is on the loopback */
 	const char *host_gateway; /* the host's, for host-gateway; NULL: it is out of reach */
+	const char *host_names;   /* the host's there, or NULL */
 	const char *machine;      /* the machine's /etc/hosts, where the network is its own; else NULL */
 	const struct strv *lines; /* more of them, for other networks; NULL: none */
 };

@@ -171,8 +171,11 @@ static char *make_go(const struct engine_place *p, int has_cgroup)
 	json_add_u64(o, "uid", user->name ? user->uid : 0);
 	json_add_u64(o, "gid", user->name ? user->gid : 0);
 	json_add_bool(o, "cgroup", has_cgroup);
-	if (p->agent->boot->network.host)
-		json_add_string(o, "host", p->agent->boot->network.host);
+	const struct boot_network *network = &p->agent->boot->network;
+	if (network->host)
+		json_add_string(o, "host", network->host);
+	if (network->outward)
+		json_add_string(o, "outward", network->outward);
 	json_add_strv(o, "nameservers", &p->agent->boot->resolv.nameservers);
 	add_ids(o, "uids", ids.uids, ids.uid_count);
 	add_ids(o, "gids", ids.gids, ids.gid_count);

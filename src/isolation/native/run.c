@@ -236,6 +236,7 @@ static void native_describe(struct isolation_run *run, struct json_object *boot)
 			   *user = NULL;
 	AUTO_STRV struct strv lower = { 0 };
 	AUTO_ERROR struct error *err = NULL;
+	AUTOFREE char *outward = run->pasta ? network_outward(run->families) : NULL;
 	if (native_lower(run->machine, &lower, &err) < 0)
 		log_error("%s", error_text(err, EIO));
 	json_add_string(root, "kind", "overlay");
@@ -244,6 +245,7 @@ static void native_describe(struct isolation_run *run, struct json_object *boot)
 	json_add(boot, "root", root);
 	json_add_string(network, "kind", "outside");
 	json_add_string(network, "host", run->machine->host_access && run->pasta ? network_host(run->families) : NULL);
+	json_add_string(network, "outward", outward);
 	json_add(boot, "network", network);
 	if (json_get_object(boot, "resolv", &resolv, NULL) == 0)
 		native_resolv(run, resolv);

@@ -209,10 +209,12 @@ static void vm_resolv(struct isolation_run *run, struct json_object *resolv)
 static void describe_network(struct isolation_run *run, struct json_object *boot)
 {
 	struct json_object *network = json_object_new_object();
+	AUTOFREE char *outward = network_outward(run->families);
 	json_add_string(network, "device", "eth0");
 	network_describe(network, run->families);
 	json_add_u64(network, "mtu", run->network == VM_NETWORK_PASST ? NETWORK_MTU : 1500);
 	json_add_string(network, "host", run->host_access ? network_host(run->families) : NULL);
+	json_add_string(network, "outward", outward);
 	json_add(boot, "network", network);
 }
 

@@ -161,8 +161,13 @@ static void hosts(void **state)
 	const struct container_hosts plain = { .hostname = "web", .address = "172.17.0.2" };
 	const struct container_hosts domain = { .hostname = "web.example.org", .address = "172.17.0.2" };
 	const struct container_hosts alone = { .hostname = "web" };
-	const struct container_hosts gateway = { "web", "172.17.0.2", "10.77.0.1", NULL };
-	const struct container_hosts machine = { "web", NULL, NULL, "127.0.0.1\tlocalhost\n127.0.1.1\tdev" };
+	const struct container_hosts gateway = { .hostname = "web",
+		.address = "172.17.0.2",
+		.host_gateway = "10.77.0.1",
+		.host_names = "host.docker.internal host.holm.internal" };
+	const struct container_hosts machine = { .hostname = "web",
+		.host_gateway = "192.0.2.1",
+		.machine = "127.0.0.1\tlocalhost\n127.0.1.1\tdev" };
 	expect_hosts(&none, &plain, LOCAL "172.17.0.2\tweb\n");
 	expect_hosts(&none, &domain, LOCAL "172.17.0.2\tweb.example.org web\n");
 	expect_hosts(&none, &alone, LOCAL "127.0.0.1\tweb\n");
@@ -176,7 +181,7 @@ static void hosts(void **state)
 	add(&some, container_names_add_host, "host.docker.internal:host-gateway");
 	expect_hosts(&some, &gateway,
 	    "192.0.2.7\tdb\n2001:db8::7\tsix\n2001:db8::8\tbare\n10.77.0.1\thost.docker.internal\n" LOCAL
-	    "172.17.0.2\tweb\n10.77.0.1\thost.docker.internal host.containers.internal host.holm.internal\n");
+	    "172.17.0.2\tweb\n10.77.0.1\thost.docker.internal host.holm.internal\n");
 	AUTO_ERROR struct error *err = NULL;
 	char *text = NULL;
 	assert_int_equal(container_hosts_text(&some, &plain, &text, &err), -EINVAL);
