@@ -9,15 +9,21 @@
  * There is no authentication: the streams are those of a process of the user's own, and whoever can
  * run this program can run `holm machine run` as well.
  *
- * Bounds. What libssh holds for the client is TURN_BYTES a channel at most, because channels write
- * only while it has nothing left to send. What it holds from the client is the window of a channel,
- * 1.3 MB. */
+ * Bounds. What libssh holds of a channel's output is TURN_BYTES at most, because channels write
+ * only while it has nothing left to send. Its answers to requests have no such bound, so it reads
+ * little from a client that takes none. What it holds of a channel's input is the window, 1.3 MB;
+ * libssh takes more from a client that does not keep to it, so HELD_MAX ends the connection. A
+ * channel counts until both sides have closed it.
+ *
+ * A message of libssh's names its channel by address. libssh frees a channel that both sides have
+ * closed, so a message may name one that is gone: it is answered only if the channel is known. */
 #include "ssh/connection.h"
 
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
@@ -30,10 +36,12 @@
 #include "ssh/remote.h"
 #include "ssh/session.h"
 
-enum { LOGIN_MS = 120 * 1000, GOODBYE_MS = 2000, POLLS = 64 };
+enum { LOGIN_MS = 120 * 1000, GOODBYE_MS = 2000, POLLS = 64, UNSENT_READS_MAX = 1024 };
 
-static void fail(struct connection *c, const char *text)
+void connection_fail(struct connection *c, const char *text)
 {
+	if (c->failure)
+		return;
 	error_set(&c->failure, EPROTO, "machine \"%s\": %s", c->machine, text);
 	loop_exit(c->loop, -EPROTO);
 }
@@ -43,11 +51,44 @@ int connection_takes_output(const struct connection *c)
 	return !(ssh_get_poll_flags(c->ssh) & SSH_WRITE_PENDING);
 }
 
+/* ---- channels that the client has still to close ---- */
+
+static int on_late_data(ssh_session ssh, ssh_channel channel, void *bytes, uint32_t size, int is_stderr, void *data)
+{
+	if (size > HELD_MAX)
+		connection_fail(data, "the ssh client sends more than a channel's window");
+	return 0;
+}
+
+static void on_late_close(ssh_session ssh, ssh_channel channel, void *data)
+{
+	((struct connection *)data)->channels--;
+}
+
+static void set_up_leaving(struct connection *c)
+{
+	c->leaving = (struct ssh_channel_callbacks_struct){
+		.userdata = c,
+		.channel_data_function = on_late_data,
+		.channel_close_function = on_late_close,
+	};
+	ssh_callbacks_init(&c->leaving);
+}
+
+void connection_leave_channel(struct connection *c, ssh_channel channel, int is_closed)
+{
+	if (is_closed)
+		c->channels--;
+	else
+		ssh_set_channel_callbacks(channel, &c->leaving);
+	ssh_channel_free(channel);
+}
+
 /* ---- requests of the client ---- */
 
 enum answer {
 	ANSWER_NO,    /* the caller refuses */
-	ANSWER_GIVEN, /* the message has its answer */
+	ANSWER_GIVEN, /* the message has its answer, or can have none */
 	ANSWER_LATER, /* the message belongs to somebody else */
 };
 
@@ -89,8 +130,11 @@ static enum answer open_channel(struct connection *c, ssh_message m)
 
 static enum answer ask_channel(struct connection *c, ssh_message m)
 {
-	struct session *s = session_find(c, ssh_message_channel_request_channel(m));
-	if (!s || !session_request(s, m))
+	ssh_channel channel = ssh_message_channel_request_channel(m);
+	struct session *s = session_find(c, channel);
+	if (!s)
+		return forward_has_channel(c, channel) ? ANSWER_NO : ANSWER_GIVEN;
+	if (!session_request(s, m))
 		return ANSWER_NO;
 	ssh_message_channel_request_reply_success(m);
 	return ANSWER_GIVEN;
@@ -101,6 +145,14 @@ static enum answer ask_connection(struct connection *c, ssh_message m)
 {
 	if (c->phase != PHASE_OPEN)
 		return ANSWER_NO;
+	if (c->answering) {
+		if (c->waiting_count == WAITING_MAX) {
+			connection_fail(c, "the ssh client does not wait for answers");
+			return ANSWER_GIVEN;
+		}
+		c->waiting[c->waiting_count++] = m;
+		return ANSWER_LATER;
+	}
 	if (ssh_message_subtype(m) == SSH_GLOBAL_REQUEST_TCPIP_FORWARD)
 		return remote_listen(c, m) ? ANSWER_LATER : ANSWER_NO;
 	if (ssh_message_subtype(m) != SSH_GLOBAL_REQUEST_CANCEL_TCPIP_FORWARD || !remote_cancel(c, m))
@@ -138,9 +190,20 @@ static void take_message(struct connection *c, ssh_message m)
 		ssh_message_free(m);
 }
 
+/* Requests that have waited; each may make the others wait again. */
+static void take_waiting(struct connection *c)
+{
+	while (!c->answering && c->waiting_count) {
+		ssh_message m = c->waiting[0];
+		memmove(c->waiting, c->waiting + 1, --c->waiting_count * sizeof(ssh_message));
+		take_message(c, m);
+	}
+}
+
 static void take_messages(struct connection *c)
 {
-	for (ssh_message m; c->phase != PHASE_KEY_EXCHANGE && !c->answering && (m = ssh_message_get(c->ssh));)
+	take_waiting(c);
+	for (ssh_message m; c->phase != PHASE_KEY_EXCHANGE && (m = ssh_message_get(c->ssh));)
 		take_message(c, m);
 }
 
@@ -157,10 +220,16 @@ static void exchange_keys(struct connection *c)
 	if (r == SSH_AGAIN)
 		return;
 	if (r != SSH_OK) {
-		fail(c, ssh_get_error(c->ssh));
+		connection_fail(c, ssh_get_error(c->ssh));
 		return;
 	}
 	c->phase = PHASE_LOGIN;
+}
+
+/* Whether the client is read from as fast as it sends. */
+static int reads(const struct connection *c)
+{
+	return c->unsent_reads < UNSENT_READS_MAX;
 }
 
 static void connection_turn(struct source *s, void *data)
@@ -180,7 +249,10 @@ static void connection_turn(struct source *s, void *data)
 	}
 	if (has_ended(c))
 		loop_exit(c->loop, 0);
-	source_set_events(c->io, EPOLLIN | (connection_takes_output(c) ? 0 : EPOLLOUT));
+	int takes = connection_takes_output(c);
+	if (takes)
+		c->unsent_reads = 0;
+	source_set_events(c->io, (reads(c) ? EPOLLIN : 0) | (takes ? 0 : EPOLLOUT));
 }
 
 void connection_wake(struct connection *c)
@@ -200,19 +272,20 @@ static void on_io(struct source *s, int fd, uint32_t events, void *data)
 	struct connection *c = data;
 	int more = 1;
 	/* libssh reads a few kilobytes a call. */
-	for (int i = 0; more && i < POLLS && !has_ended(c); i++) {
+	for (int i = 0; more && i < (reads(c) ? POLLS : 1) && !has_ended(c) && !c->failure; i++) {
 		if (c->phase == PHASE_KEY_EXCHANGE)
 			exchange_keys(c);
 		else if (ssh_event_dopoll(c->event, 0) == SSH_ERROR)
 			break;
 		more = is_readable(fd);
+		c->unsent_reads += !connection_takes_output(c);
 	}
 	connection_wake(c);
 }
 
 static void on_login_timer(struct source *s, void *data)
 {
-	fail(data, "the ssh client did not log in within two minutes");
+	connection_fail(data, "the ssh client did not log in within two minutes");
 }
 
 static void on_pump_end(void *data)
@@ -279,6 +352,8 @@ static void part(struct connection *c)
 		forward_free(c->forwards);
 	while (c->remotes)
 		remote_free(c->remotes);
+	for (size_t i = 0; i < c->waiting_count; i++)
+		ssh_message_free(c->waiting[i]);
 	source_free(c->turn);
 	source_free(c->io);
 	source_free(c->login_timer);
@@ -321,6 +396,7 @@ int connection_run(const char *machine, const struct machine *settings, ssh_key 
 		return error_set_errno(err, r, "epoll");
 	signal(SIGPIPE, SIG_IGN);
 	c.loop = loop;
+	set_up_leaving(&c);
 	r = serve(&c, key, err);
 	pump_free(c.pump);
 	error_free(c.failure);

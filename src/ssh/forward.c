@@ -17,7 +17,13 @@
 #include "cli/client.h"
 #include "http/http.h"
 
-enum { DIAL_MS = 150 * 1000, READ_SIZE = 64 * 1024, FULL = 256 * 1024, BUFFER_MAX = FULL + READ_SIZE };
+enum {
+	DIAL_MS = 150 * 1000,
+	READ_SIZE = 64 * 1024,
+	FULL = 256 * 1024,
+	BUFFER_MAX = FULL + READ_SIZE,
+	SENDING_MAX = FULL + HELD_MAX
+};
 
 struct forward {
 	struct connection *connection;
@@ -48,18 +54,29 @@ static struct forward *forward_new(struct connection *c)
 	struct forward *f = xnew(struct forward);
 	*f = (struct forward){ .connection = c, .next = c->forwards, .fd = -1 };
 	buffer_init(&f->received, BUFFER_MAX);
-	buffer_init(&f->sending, BUFFER_MAX);
+	buffer_init(&f->sending, SENDING_MAX);
 	c->forwards = f;
 	c->channels++;
 	return f;
 }
 
-static void drop_channel(struct forward *f)
+int forward_has_channel(const struct connection *c, ssh_channel channel)
 {
-	if (!f->channel)
+	const struct forward *f = c->forwards;
+	while (f && f->channel != channel)
+		f = f->next;
+	return f != NULL;
+}
+
+/* A channel that was never open is gone at once. */
+static void leave_channel(struct forward *f)
+{
+	if (!f->channel) {
+		f->connection->channels--;
 		return;
+	}
 	ssh_remove_channel_callbacks(f->channel, &f->callbacks);
-	ssh_channel_free(TAKE_PTR(f->channel));
+	connection_leave_channel(f->connection, f->channel, f->closed || f->open);
 }
 
 void forward_free(struct forward *f)
@@ -70,7 +87,6 @@ void forward_free(struct forward *f)
 			break;
 		}
 	}
-	f->connection->channels--;
 	http_call_cancel(f->call);
 	if (f->asked) {
 		ssh_message_reply_default(f->asked);
@@ -78,7 +94,7 @@ void forward_free(struct forward *f)
 	}
 	source_free(f->io);
 	fd_close(f->fd);
-	drop_channel(f);
+	leave_channel(f);
 	buffer_done(&f->received);
 	buffer_done(&f->sending);
 	free(f->host);
@@ -96,6 +112,8 @@ static int on_data(ssh_session ssh, ssh_channel channel, void *bytes, uint32_t s
 	uint32_t n = f->sending.size < FULL ? (uint32_t)MIN(size, FULL - f->sending.size) : 0;
 	buffer_append(&f->sending, bytes, n);
 	f->held = size - n;
+	if (f->held > HELD_MAX)
+		connection_fail(f->connection, "the ssh client sends more than a channel's window");
 	connection_wake(f->connection);
 	return (int)n;
 }
@@ -220,18 +238,19 @@ void forward_from_port(struct connection *c, int fd, const struct buffer *early,
 
 /* ---- both ways ---- */
 
+/* Takes all that libssh holds, or nothing: each read opens libssh's whole window again. */
 static void pull(struct forward *f)
 {
-	char data[READ_SIZE];
-	while (f->held && f->sending.size < FULL) {
-		int n = ssh_channel_read_nonblocking(f->channel, data, (uint32_t)MIN(f->held, sizeof data), 0);
-		if (n <= 0) { /* the connection has ended: libssh gives nothing of what it holds */
-			f->failed = 1;
-			return;
-		}
-		f->held -= MIN(f->held, (uint32_t)n);
-		buffer_append(&f->sending, data, (size_t)n);
+	if (!f->held || f->sending.size)
+		return;
+	AUTOFREE char *data = xmalloc(f->held);
+	int n = ssh_channel_read_nonblocking(f->channel, data, f->held, 0);
+	if (n <= 0) { /* the connection has ended: libssh gives nothing of what it holds */
+		f->failed = 1;
+		return;
 	}
+	f->held -= MIN(f->held, (uint32_t)n);
+	buffer_append(&f->sending, data, (size_t)n);
 }
 
 /* From the client to fd. */
@@ -308,7 +327,8 @@ static int is_open(struct forward *f)
 		return 0;
 	f->open = NULL;
 	if (r != SSH_OK) {
-		drop_channel(f);
+		ssh_remove_channel_callbacks(f->channel, &f->callbacks);
+		ssh_channel_free(TAKE_PTR(f->channel));
 		f->failed = 1;
 	}
 	return !f->failed;

@@ -18,6 +18,8 @@ void forward_to_agent(struct connection *c, int fd);
  * which `early` was read already (borrowed). */
 void forward_from_port(struct connection *c, int fd, const struct buffer *early, const char *host, int port,
     const char *origin, int origin_port);
+/* Whether a forward has the channel, of which nothing but the address is looked at. */
+int forward_has_channel(const struct connection *c, ssh_channel channel);
 struct forward *forward_next(const struct forward *f);
 void forward_step(struct forward *f); /* as session_step() */
 void forward_free(struct forward *f);

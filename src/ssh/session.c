@@ -9,7 +9,8 @@
  *                       libssh has nothing left to send. While they wait, no more is read from the
  *                       machine.
  *   client to machine   at most SESSION_STDIN_WINDOW unconsumed bytes are in flight. The rest stays
- *                       in libssh, whose window for the client closes then.
+ *                       in libssh, whose window for the client closes then. Each read of libssh's
+ *                       opens the whole window again, so a read takes all that libssh has.
  *
  * The last frame, EXIT or ERROR, comes behind all output. */
 #include "ssh/session.h"
@@ -53,11 +54,13 @@ struct session {
 	int fd; /* to the machine */
 	struct source *io;
 	struct buffer received, sending;
-	size_t shown;    /* bytes of the first frame that the client has */
-	uint32_t window; /* bytes of stdin that may be sent now */
-	uint32_t held;   /* bytes of stdin that libssh holds back */
+	struct buffer input; /* stdin that was read from libssh at once */
+	size_t shown;        /* bytes of the first frame that the client has */
+	uint32_t window;     /* bytes of stdin that may be sent now */
+	uint32_t held;       /* bytes of stdin that libssh holds back */
 	int eof, eof_sent, closed, lost;
-	char *failure; /* why it has not started; NULL */
+	int client_closed; /* the channel, which therefore may be released for good */
+	char *failure;     /* why it has not started; NULL */
 	struct session *next;
 };
 
@@ -111,18 +114,26 @@ static uint32_t send_input(struct session *s, const char *data, uint32_t size)
 	return n;
 }
 
+/* Takes all that libssh holds. 0: it gives nothing. */
+static int read_held(struct session *s)
+{
+	AUTOFREE char *data = xmalloc(s->held);
+	int n = ssh_channel_read_nonblocking(s->channel, data, s->held, 0);
+	if (n <= 0)
+		return 0;
+	s->held -= MIN(s->held, (uint32_t)n);
+	buffer_append(&s->input, data, (size_t)n);
+	return 1;
+}
+
 static void pull_input(struct session *s)
 {
-	char data[DATA_MAX];
-	while (s->held && input_room(s)) {
-		uint32_t want = MIN(MIN(s->held, input_room(s)), (uint32_t)sizeof data);
-		int n = ssh_channel_read_nonblocking(s->channel, data, want, 0);
-		if (n <= 0)
+	while (input_room(s) && (s->input.size || s->held)) {
+		if (!s->input.size && !read_held(s))
 			return;
-		s->held -= MIN(s->held, (uint32_t)n);
-		send_input(s, data, (uint32_t)n);
+		buffer_consume(&s->input, send_input(s, s->input.data, (uint32_t)s->input.size));
 	}
-	if (s->eof && !s->held && !s->eof_sent) {
+	if (s->eof && !s->held && !s->input.size && !s->eof_sent) {
 		session_frame_append(&s->sending, SESSION_STDIN_END, NULL, 0);
 		s->eof_sent = 1;
 	}
@@ -409,8 +420,10 @@ static int on_data(ssh_session ssh, ssh_channel channel, void *bytes, uint32_t s
 	struct session *s = data;
 	if (is_stderr || s->closed)
 		return (int)size;
-	uint32_t n = send_input(s, bytes, size);
+	uint32_t n = s->input.size ? 0 : send_input(s, bytes, size);
 	s->held = size - n;
+	if (s->held > HELD_MAX)
+		connection_fail(s->connection, "the ssh client sends more than a channel's window");
 	connection_wake(s->connection);
 	return (int)n;
 }
@@ -425,7 +438,7 @@ static void on_eof(ssh_session ssh, ssh_channel channel, void *data)
 static void on_close(ssh_session ssh, ssh_channel channel, void *data)
 {
 	struct session *s = data;
-	s->closed = 1;
+	s->closed = s->client_closed = 1;
 	connection_wake(s->connection);
 }
 
@@ -448,6 +461,7 @@ void session_new(struct connection *c, ssh_channel channel)
 	ssh_request_init(&s->request);
 	buffer_init(&s->received, RECEIVED_MAX);
 	buffer_init(&s->sending, SENDING_MAX);
+	buffer_init(&s->input, HELD_MAX);
 	c->sessions = s;
 	c->channels++;
 }
@@ -493,15 +507,15 @@ void session_free(struct session *s)
 			break;
 		}
 	}
-	s->connection->channels--;
 	http_call_cancel(s->call);
 	agent_socket_free(s->agent);
 	source_free(s->io);
 	fd_close(s->fd);
 	ssh_remove_channel_callbacks(s->channel, &s->callbacks);
-	ssh_channel_free(s->channel);
+	connection_leave_channel(s->connection, s->channel, s->client_closed);
 	buffer_done(&s->received);
 	buffer_done(&s->sending);
+	buffer_done(&s->input);
 	ssh_request_done(&s->request);
 	free(s->failure);
 	free(s);

@@ -6,7 +6,8 @@
 
 /* Adds a session to the connection, which owns it. Takes the channel. */
 void session_new(struct connection *c, ssh_channel channel);
-struct session *session_find(const struct connection *c, ssh_channel channel); /* or NULL */
+/* The session of the channel, of which nothing but the address is looked at; or NULL. */
+struct session *session_find(const struct connection *c, ssh_channel channel);
 struct session *session_next(const struct session *s);
 /* Does what a request of the client's on the channel says. Whether it is granted. */
 int session_request(struct session *s, ssh_message m);

@@ -142,6 +142,8 @@ no_servers()
 		equal "$sum" "$(cat "$WORLD/sum.$i")"
 	done
 	rm "$WORLD/random"
+	# A reader that is slower than the client gets no more than it has room for.
+	equal 24000000 "$(head -c 24000000 /dev/zero | to box.holm 'dd bs=2k 2>/dev/null | wc -c')"
 }
 
 @test "ssh: forty sessions over one connection; a slow one holds no other up" {

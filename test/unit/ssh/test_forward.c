@@ -22,7 +22,7 @@ enum { SENT = 300 * 1024, STEPS = 100, SECONDS = 60 };
 static struct {
 	ssh_channel_callbacks callbacks;
 	uint32_t held; /* bytes that libssh gives; 0: reading fails */
-	int closed;
+	int closed, failed;
 } ssh;
 
 static int a_channel;
@@ -57,6 +57,8 @@ int ssh_channel_read_nonblocking(ssh_channel channel, void *dest, uint32_t count
 	uint32_t n = MIN(count, ssh.held);
 	memset(dest, 'x', n);
 	ssh.held -= n;
+	/* libssh opens its whole window now, whatever it still holds. */
+	assert_int_equal(ssh.held, 0);
 	return n ? (int)n : SSH_ERROR;
 }
 
@@ -68,6 +70,16 @@ int ssh_channel_close(ssh_channel channel)
 
 void connection_wake(struct connection *c)
 {
+}
+
+void connection_fail(struct connection *c, const char *text)
+{
+	ssh.failed = 1;
+}
+
+void connection_leave_channel(struct connection *c, ssh_channel channel, int is_closed)
+{
+	c->channels--;
 }
 
 int connection_takes_output(const struct connection *c)
@@ -91,7 +103,7 @@ static int begin(struct connection *c)
 	*c = (struct connection){ 0 };
 	assert_int_equal(loop_new(&c->loop), 0);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
-	ssh.closed = 0;
+	ssh.closed = ssh.failed = 0;
 	forward_to_agent(c, ends[0]);
 	assert_non_null(c->forwards);
 	forward_step(c->forwards);
@@ -113,6 +125,7 @@ static void bytes_that_are_held_back_follow(void **state)
 	}
 	assert_int_equal(got, SENT);
 	assert_false(ssh.closed);
+	assert_false(ssh.failed);
 	forward_free(c.forwards);
 	loop_free(c.loop);
 	close(fd);
@@ -137,11 +150,30 @@ static void the_end_of_the_connection_ends_it(void **state)
 	close(fd);
 }
 
+/* A client that does not keep to the window, of which libssh takes all. */
+static void too_much_is_refused(void **state)
+{
+	struct connection c;
+	int fd = begin(&c);
+	char *data = calloc(1, HELD_MAX + SENT);
+	assert_non_null(data);
+	assert_true(forward_has_channel(&c, (ssh_channel)&a_channel));
+	assert_false(forward_has_channel(&c, (ssh_channel)&c));
+	ssh.callbacks->channel_data_function(NULL, (ssh_channel)&a_channel, data, HELD_MAX + SENT, 0,
+	    ssh.callbacks->userdata);
+	assert_true(ssh.failed);
+	forward_free(c.forwards);
+	loop_free(c.loop);
+	close(fd);
+	free(data);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(bytes_that_are_held_back_follow),
 		cmocka_unit_test(the_end_of_the_connection_ends_it),
+		cmocka_unit_test(too_much_is_refused),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
