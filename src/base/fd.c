@@ -5,7 +5,9 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/close_range.h>
+#include <linux/sockios.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -202,6 +204,13 @@ int64_t fd_copy(int from, int to, uint64_t size)
 		return r < 0 ? r : (int64_t)done + r;
 	}
 	return (int64_t)done;
+}
+
+/* The kernel wakes a writer while it still counts one byte of what was read. */
+int fd_is_unread(int fd)
+{
+	int size = 0;
+	return ioctl(fd, SIOCOUTQ, &size) == 0 && size > 1;
 }
 
 void fd_close_from(int first, const int *except, size_t count)

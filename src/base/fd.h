@@ -30,6 +30,9 @@ int fd_write_sparse(int fd, const void *data, size_t size, uint64_t offset);
 /* Waits for poll(2) events until the deadline (monotonic ms; 0 = now, UINT64_MAX = for ever): 1
  * ready, 0 deadline, -errno. */
 int fd_wait(int fd, short events, uint64_t deadline_ms);
+/* Whether the other end of a unix socket has not yet read all that this one has sent: 1, or 0, also
+ * where the kernel cannot tell. EPOLLOUT with EPOLLET reports each read. */
+int fd_is_unread(int fd);
 /* Reads the rest of fd, at most max bytes (-EFBIG past it) into a NUL-terminated, owned string. */
 int fd_read_all(int fd, size_t max, char **ret, size_t *ret_size);
 /* Copies size bytes (UINT64_MAX: until the end) with copy_file_range/sendfile/read+write as the

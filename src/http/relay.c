@@ -5,7 +5,9 @@
  * becomes shutdown(2) on the other once the buffer is empty. A side that hung up (EPOLLHUP: it
  * neither reads nor writes any more) leaves the loop, because level-triggered epoll would report it
  * for ever; what it wrote before is still read, driven by the other side. When nothing can reach
- * anybody any more the relay ends: a session whose command line was killed ends inside, too. */
+ * anybody any more the relay ends: a session whose command line was killed ends inside, too.
+ *
+ * relay_hold() keeps what follows the head of an answer back until its reader has taken the head. */
 #include <errno.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -24,6 +26,8 @@ struct side {
 	int read_ended;   /* nothing more comes from it */
 	int write_ended;  /* it takes nothing more */
 	int hung_up;
+	enum { NO_HEAD, HEAD_COMES, HEAD_UNREAD } head; /* of relay_hold() */
+	uint32_t events;                                /* that are watched */
 };
 
 struct relay {
@@ -61,6 +65,33 @@ static void side_stop_writing(struct side *s)
 	buffer_done(&s->to);
 }
 
+/* The head alone, which comes in one piece. */
+static ssize_t send_head(struct side *s)
+{
+	const char *end = memmem(s->to.data, s->to.size, "\r\n\r\n", 4);
+	size_t size = end ? (size_t)(end - s->to.data) + 4 : s->to.size;
+	ssize_t n = send(s->fd, s->to.data, size, MSG_NOSIGNAL | MSG_DONTWAIT);
+	if (n < 0)
+		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+	s->head = n < (ssize_t)size ? HEAD_COMES : end ? HEAD_UNREAD : NO_HEAD;
+	buffer_consume(&s->to, (size_t)n);
+	return n;
+}
+
+static ssize_t side_send(struct side *s)
+{
+	if (s->head == HEAD_COMES && s->to.size) {
+		ssize_t n = send_head(s);
+		if (n < 0)
+			return n;
+	}
+	if (s->head == HEAD_COMES || (s->head == HEAD_UNREAD && fd_is_unread(s->fd)))
+		return 0;
+	if (s->to.size)
+		s->head = NO_HEAD;
+	return buffer_send(&s->to, s->fd);
+}
+
 static void side_read(struct side *from, struct side *to)
 {
 	for (int i = 0; i < TURN_MAX && !from->read_ended && !to->write_ended; i++) {
@@ -71,15 +102,18 @@ static void side_read(struct side *from, struct side *to)
 			return;
 		if (n <= 0)
 			from->read_ended = 1;
-		ssize_t sent = buffer_send(&to->to, to->fd);
+		ssize_t sent = side_send(to);
 		if (sent < 0)
 			side_stop_writing(to);
 	}
+	/* The edge for the rest has been used. */
+	if (from->head == HEAD_UNREAD && !from->read_ended && !to->write_ended)
+		(void)relay_again(from->relay);
 }
 
 static void pump(struct side *from, struct side *to)
 {
-	if (to->to.size && buffer_send(&to->to, to->fd) < 0)
+	if (to->to.size && side_send(to) < 0)
 		side_stop_writing(to);
 	side_read(from, to);
 	if (from->read_ended && to->to.size == 0 && !to->write_ended) {
@@ -101,13 +135,15 @@ static int is_unheard(const struct side *from, const struct side *to)
 
 static void side_set_events(struct side *s, struct side *other)
 {
-	uint32_t events = 0;
-	if (!s->read_ended && !other->write_ended && other->to.size < RELAY_BUFFER)
+	int reads = !s->read_ended && !other->write_ended && other->to.size < RELAY_BUFFER;
+	uint32_t events = s->to.size ? EPOLLOUT : 0;
+	/* The edge is the reading of the head. Setting the same events once more would report one. */
+	if (s->to.size && s->head == HEAD_UNREAD)
+		events |= EPOLLET;
+	if (reads)
 		events |= EPOLLIN;
-	if (s->to.size)
-		events |= EPOLLOUT;
-	if (s->source)
-		source_set_events(s->source, events);
+	if (s->source && events != s->events && source_set_events(s->source, events) == 0)
+		s->events = events;
 }
 
 static void tell_parted(struct relay *relay)
@@ -158,6 +194,11 @@ void relay_free(struct relay *relay)
 		buffer_done(&relay->sides[i].to);
 	}
 	free(relay);
+}
+
+void relay_hold(struct relay *relay)
+{
+	relay->sides[0].head = HEAD_COMES;
 }
 
 void relay_on_parted(struct relay *relay, void (*parted)(void *data))

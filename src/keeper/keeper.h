@@ -79,6 +79,8 @@ int keeper_give(struct keeper *k, int fd, const struct buffer *raw, struct error
 /* Keeps a relay between a client's and a stream's descriptor (taken) until it ends. ssh_agent: an
  * id of keeper_add_ssh_agent() to forget once either is gone, or 0. */
 int keeper_relay(struct keeper *k, int a, int b, struct buffer *first_to_b, uint32_t ssh_agent);
+/* The same for a request whose answer upgrades the connection: relay_hold(). */
+int keeper_relay_upgrade(struct keeper *k, int a, int b, struct buffer *first_to_b);
 /* Lets the agent reach the ssh-agent whose socket is at this path now, by the id returned (never
  * 0). -EPERM and a text for the user: a symlink that the machine can change is on the way. */
 int keeper_add_ssh_agent(struct keeper *k, const char *path, uint32_t *ret_id, struct error **err);

@@ -30,8 +30,9 @@ struct reading {
 	struct source *client, *changes;
 	struct buffer out;
 	int follow, streams[3], timestamps, details, raw;
-	int64_t since, until; /* ns */
-	int attaches;
+	int64_t since, until;         /* ns */
+	int attaches, is_held;        /* is_held: until the client has read the head of the answer */
+	uint32_t events;              /* that are watched */
 	struct stdio_client attached; /* without its descriptor */
 	struct buffer early;          /* its stdin that came already */
 };
@@ -113,6 +114,24 @@ static void go_on_attached(struct reading *r)
 		event_container(c, "attach", NULL, NULL);
 }
 
+/* An attached client reads the head of the answer first (stdio.c). 0 or -errno. */
+static int send_out(struct reading *r)
+{
+	if (r->is_held && fd_is_unread(r->fd))
+		return 0;
+	r->is_held = 0;
+	ssize_t n = buffer_send(&r->out, r->fd);
+	return n < 0 ? (int)n : 0;
+}
+
+/* The edge is the client's read. Setting the same events once more would report one. */
+static void set_events(struct reading *r)
+{
+	uint32_t events = r->out.size ? EPOLLOUT | (r->is_held ? EPOLLET : 0) : EPOLLRDHUP;
+	if (events != r->events && source_set_events(r->client, events) == 0)
+		r->events = events;
+}
+
 /* Sends what there is. 1: the answer has ended, or the client is gone. */
 static int pump(struct reading *r)
 {
@@ -122,14 +141,14 @@ static int pump(struct reading *r)
 		while (r->out.size < OUT_FULL && (more = docker_log_read(&r->reader, &e)) == 1)
 			if (add_entry(r, &e) < 0)
 				return 1;
-		if (r->out.size && buffer_send(&r->out, r->fd) < 0)
+		if (r->out.size && send_out(r) < 0)
 			return 1;
 		if (r->out.size)
 			break;
 		if (more < 0)
 			return 1;
 	}
-	source_set_events(r->client, r->out.size ? EPOLLOUT : EPOLLRDHUP);
+	set_events(r);
 	int over = r->until && clock_realtime_ns() > r->until;
 	if (r->attaches && !r->out.size)
 		go_on_attached(r);
@@ -231,5 +250,6 @@ void logs_attach(struct container *c, struct http_exchange *x, const struct stdi
 	r->since = r->until = 0;
 	r->attaches = engine_flag(x, "stream", 0);
 	r->attached = *client;
+	r->is_held = 1;
 	run(r, c, x, UINT64_MAX);
 }

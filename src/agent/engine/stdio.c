@@ -3,7 +3,10 @@
  * left alone, INPUT_FULL bytes wait for the process before clients are.
  *
  * A client that closes its sending side has ended its input and goes on listening; one that is gone
- * is dropped, and the process does not notice. */
+ * is dropped, and the process does not notice.
+ *
+ * A client gets no output before it has read the head of its answer: a library that reads ahead
+ * while it parses the head would lose that output (docker-py). */
 #include "agent/engine/stdio.h"
 
 #include <errno.h>
@@ -33,8 +36,10 @@ struct client {
 	struct loop *loop;
 	struct stdio_client wish;
 	struct source *source, *timer;
+	uint32_t events; /* that are watched */
 	struct buffer out;
 	int input_ended;
+	int is_held;    /* until it has read the head of the answer */
 	size_t matched; /* keys at the end of its input, which are held back */
 };
 
@@ -80,6 +85,31 @@ static void on_linger(struct source *source, void *data)
 	client_free(data);
 }
 
+/* Whether bytes wait for the client to read the head. */
+static int is_waiting(const struct client *c)
+{
+	return c->is_held && c->out.size;
+}
+
+/* 0, or -errno when the client is gone. */
+static int client_send(struct client *c)
+{
+	if (is_waiting(c) && fd_is_unread(c->wish.fd))
+		return 0;
+	c->is_held = c->is_held && !c->out.size;
+	ssize_t n = buffer_send(&c->out, c->wish.fd);
+	return n < 0 ? (int)n : 0;
+}
+
+/* The edge is the client's read. Setting the same events once more would report one that there is
+ * not. */
+static void client_set_events(struct client *c, int reads)
+{
+	uint32_t events = (c->out.size ? EPOLLOUT : 0) | (is_waiting(c) ? EPOLLET : 0) | (reads ? EPOLLIN : 0);
+	if (events != c->events && source_set_events(c->source, events) == 0)
+		c->events = events;
+}
+
 /* Leaves the client with its last bytes. */
 static void client_part(struct client *c)
 {
@@ -94,7 +124,7 @@ static void client_part(struct client *c)
 		}
 	c->stdio->client_count--;
 	c->stdio = NULL;
-	source_set_events(c->source, EPOLLOUT);
+	client_set_events(c, 0);
 }
 
 static void close_input(struct stdio *s)
@@ -157,7 +187,7 @@ static ssize_t read_wanted(struct client *c)
 	return c->wish.key_count && room ? read_with_keys(c, room) : buffer_read(&s->waiting, c->wish.fd, room);
 }
 
-/* Reads stdin of a client: 0, or -errno when the client is gone. */
+/* Reads stdin of a client: 1 when there may be more, 0, or -errno when the client is gone. */
 static int read_client(struct client *c)
 {
 	struct stdio *s = c->stdio;
@@ -172,7 +202,7 @@ static int read_client(struct client *c)
 	}
 	if (n < 0)
 		n = wanted ? n : -errno;
-	return n == -EAGAIN || n == -EINTR || n == -ENOBUFS || n > 0 ? 0 : (int)n;
+	return n > 0 ? 1 : n == -EAGAIN || n == -EINTR || n == -ENOBUFS ? 0 : (int)n;
 }
 
 static void on_client(struct source *source, int fd, uint32_t events, void *data)
@@ -181,13 +211,17 @@ static void on_client(struct source *source, int fd, uint32_t events, void *data
 	struct stdio *s = c->stdio;
 	int r = 0, gone = events & EPOLLERR || (events & EPOLLHUP && !(events & EPOLLIN));
 	if (!gone && events & EPOLLOUT)
-		gone = buffer_send(&c->out, fd) < 0;
+		gone = client_send(c) < 0;
 	if (!gone && s && events & EPOLLIN)
 		gone = (r = read_client(c)) < 0;
+	if (r > 0) /* an edge of what is left */
+		c->events = 0;
 	if (r == -ECANCELED)
 		client_part(c);
 	else if (gone || (!s && !c->out.size))
 		client_free(c);
+	else if (!s)
+		client_set_events(c, 0);
 	if (s)
 		update(s);
 }
@@ -207,7 +241,7 @@ static void update(struct stdio *s)
 	write_input(s);
 	for (struct client *c = s->clients; c; c = c->next) {
 		int reads = !c->input_ended && (!c->wish.in || s->input_over || s->waiting.size < INPUT_FULL);
-		source_set_events(c->source, (reads ? EPOLLIN : 0) | (c->out.size ? EPOLLOUT : 0));
+		client_set_events(c, reads);
 	}
 	for (int i = 0; i < 2; i++)
 		if (s->output_sources[i])
@@ -229,7 +263,7 @@ static void spread(struct stdio *s, enum docker_stream stream, const void *data,
 		next = c->next;
 		if (!(stream == DOCKER_STDERR ? c->wish.err : c->wish.out))
 			continue;
-		if (append(c, stream, data, size) < 0 || buffer_send(&c->out, c->wish.fd) < 0)
+		if (append(c, stream, data, size) < 0 || client_send(c) < 0)
 			client_free(c);
 	}
 }
@@ -401,7 +435,7 @@ int stdio_run(struct stdio *s)
 int stdio_attach(struct stdio *s, const struct stdio_client *client, const struct buffer *early)
 {
 	struct client *c = xnew(struct client);
-	*c = (struct client){ .stdio = s, .loop = s->loop, .wish = *client, .next = s->clients };
+	*c = (struct client){ .stdio = s, .loop = s->loop, .wish = *client, .is_held = 1, .next = s->clients };
 	buffer_init(&c->out, CLIENT_MAX);
 	c->wish.first = NULL;
 	s->clients = c;
@@ -430,7 +464,7 @@ void stdio_say(struct stdio *s, enum docker_stream stream, const void *data, siz
 {
 	for (struct client *c = s->clients, *next; c; c = next) {
 		next = c->next;
-		if (append(c, stream, data, size) < 0 || buffer_send(&c->out, c->wish.fd) < 0)
+		if (append(c, stream, data, size) < 0 || client_send(c) < 0)
 			client_free(c);
 	}
 }

@@ -112,6 +112,15 @@ int keeper_relay(struct keeper *k, int a, int b, struct buffer *first_to_b, uint
 	return 0;
 }
 
+int keeper_relay_upgrade(struct keeper *k, int a, int b, struct buffer *first_to_b)
+{
+	struct relay_entry *e;
+	int r = add(k, a, b, first_to_b, &e);
+	if (r == 0)
+		relay_hold(e->relay);
+	return r;
+}
+
 int relays_lend(struct keeper *k, uint32_t id, int a, int b, struct buffer *first_to_b)
 {
 	struct relay_entry *e;

@@ -13,7 +13,7 @@
 static const char envelope[] = DOCKER_ENVELOPE;
 
 /* Takes client and raw. */
-static void connect_client(struct keeper *k, int client, struct buffer *raw)
+static void connect_client(struct keeper *k, int client, struct buffer *raw, int upgrade)
 {
 	AUTO_ERROR struct error *err = NULL;
 	int stream = -1;
@@ -25,6 +25,8 @@ static void connect_client(struct keeper *k, int client, struct buffer *raw)
 	if (r < 0) {
 		log_warning("a connection is dropped: %s", error_text(err, r));
 		fd_close(client);
+	} else if (upgrade) {
+		keeper_relay_upgrade(k, client, stream, raw);
 	} else {
 		keeper_relay(k, client, stream, raw, 0);
 	}
@@ -75,11 +77,11 @@ void docker_hand_over(struct docker_request *q, struct json_object *body)
 {
 	AUTO_BUFFER struct buffer raw = { 0 };
 	struct buffer out;
-	int client = -1;
+	int client = -1, upgrade = q->exchange && http_exchange_head(q->exchange)->upgrade;
 	if (q->exchange && http_exchange_take(q->exchange, &client, &raw) == 0) {
 		buffer_init(&out, raw.size + 2 * HTTP_BODY_MAX);
 		if (write_all(&out, &raw, q->target, body) == 0) {
-			connect_client(q->keeper, client, &out);
+			connect_client(q->keeper, client, &out, upgrade);
 		} else {
 			fd_close(client);
 			buffer_done(&out);

@@ -88,6 +88,41 @@ static void test_half_close(void **state)
 	assert_true(f->ended);
 }
 
+#define HEAD "HTTP/1.1 101 UPGRADED\r\nUpgrade: tcp\r\n\r\n"
+
+static void test_what_follows_a_head_waits_for_its_reader(void **state)
+{
+	struct fixture *f = *state;
+	char data[256];
+	relay_hold(f->relay);
+	assert_int_equal(fd_write_full(f->b, HEAD "out", strlen(HEAD) + 3), 0);
+	settle(f);
+	assert_int_equal(fd_write_full(f->b, "put", 3), 0);
+	settle(f);
+	assert_int_equal(loop_step(f->loop, clock_deadline(30)), 0); /* nor does it spin */
+	assert_int_equal(recv(f->a, data, 10, 0), 10);
+	settle(f);
+	assert_int_equal(recv(f->a, data, sizeof data, 0), strlen(HEAD) - 10);
+	settle(f);
+	expect(f->a, "output");
+	assert_int_equal(fd_write_full(f->b, HEAD, strlen(HEAD)), 0);
+	settle(f);
+	expect(f->a, HEAD);
+}
+
+static void test_the_end_behind_a_head_waits_for_its_reader(void **state)
+{
+	struct fixture *f = *state;
+	relay_hold(f->relay);
+	assert_int_equal(fd_write_full(f->b, HEAD "output", strlen(HEAD) + 6), 0);
+	fd_close(TAKE_FD(f->b));
+	settle(f);
+	expect(f->a, HEAD);
+	settle(f);
+	expect(f->a, "output");
+	expect(f->a, "");
+}
+
 static void test_a_side_that_hangs_up_ends_it(void **state)
 {
 	struct fixture *f = *state;
@@ -125,6 +160,8 @@ static void test_hang_up_behind_a_full_buffer(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test_setup_teardown(test_half_close, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_what_follows_a_head_waits_for_its_reader, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_the_end_behind_a_head_waits_for_its_reader, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_side_that_hangs_up_ends_it, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_hang_up_behind_a_full_buffer, setup, teardown) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
