@@ -557,4 +557,12 @@ health_events()
 	equal 404 "$(status GET '/images/get?names=busybox:test&names=nothing')"
 	exits 1 docker load <<<'no archive'
 	docker rmi saved:1 >/dev/null
+	id=$(docker commit "$(docker create busybox:test true)")
+	docker save "$id" >"$file"
+	docker rmi "$id" >/dev/null
+	equal "Loaded image ID: $id" "$(docker load <"$file")"
+	equal '<none>' "$(docker images --no-trunc --format '{{.ID}} {{.Tag}}' | awk -v "id=$id" '$1 == id {print $2}')"
+	equal "$id" "$(holm image load <"$file")"
+	docker rmi "$id" >/dev/null
+	docker rm "$(docker ps -lq)" >/dev/null
 }

@@ -95,22 +95,31 @@ static int import_manifest(struct loading *g, const struct oci_descriptor *d, co
 	size_t size;
 	int r;
 	if ((r = library_read_blob(g->source->library, d->digest, &data, &size, err)) < 0 ||
-	    (r = oci_manifest_parse(data, size, name, &m, err)) < 0 || (r = import_blob(g, NULL, &m->config, err)) < 0)
+	    (r = oci_manifest_parse(data, size, name ? name : d->digest, &m, err)) < 0 ||
+	    (r = import_blob(g, NULL, &m->config, err)) < 0)
 		return r;
 	for (size_t k = 0; r == 0 && k < m->layer_count; k++)
 		r = import_blob(g, "loaded", &m->layers[k], err);
 	return r;
 }
 
+int load_register(struct library *l, const char *name, const char *digest, const struct load_options *o,
+    struct error **err)
+{
+	int r = image_register(l, o->unnamed || !name ? NULL : name, digest, o->platform, err);
+	return r == 0 && !name && o->nameless ? image_register_nameless(l, digest, err) : r;
+}
+
+/* name: NULL, it has none. */
 static int load_manifest(struct loading *g, const struct oci_descriptor *d, const char *name, struct error **err)
 {
 	int r = import_manifest(g, d, name, err);
 	if (r < 0)
 		return r;
-	r = image_register(g->source->library, g->options->unnamed ? NULL : name, d->digest, g->options->platform, err);
+	r = load_register(g->source->library, name, d->digest, g->options, err);
 	if (r < 0)
 		return r;
-	strv_add(g->names, name);
+	strv_add(g->names, name ? name : d->digest);
 	strv_add(g->digests, d->digest);
 	return 0;
 }
@@ -118,6 +127,7 @@ static int load_manifest(struct loading *g, const struct oci_descriptor *d, cons
 /* Follows indexes down to the platform's manifest. */
 static int load_descriptor(struct loading *g, const struct oci_descriptor *d, const char *name, struct error **err)
 {
+	const char *shown = name ? name : d->digest;
 	AUTO_OCI_INDEX struct oci_index *index = NULL;
 	for (int depth = 0; depth < NESTED_MAX; depth++) {
 		AUTOFREE char *data = NULL;
@@ -126,21 +136,21 @@ static int load_descriptor(struct loading *g, const struct oci_descriptor *d, co
 		int r;
 		if ((r = import_blob(g, NULL, d, err)) < 0 ||
 		    (r = library_read_blob(g->source->library, d->digest, &data, &size, err)) < 0 ||
-		    (r = oci_document_kind(data, size, d->media_type, name, &kind, err)) < 0)
+		    (r = oci_document_kind(data, size, d->media_type, shown, &kind, err)) < 0)
 			return r;
 		if (kind == OCI_DOCUMENT_MANIFEST)
 			return load_manifest(g, d, name, err);
 		struct oci_index *inner = NULL;
-		r = oci_index_parse(data, size, name, &inner, err);
+		r = oci_index_parse(data, size, shown, &inner, err);
 		if (r < 0)
 			return r;
 		oci_index_free(index);
 		index = inner;
-		r = oci_index_choose(index, g->platform, name, &d, err);
+		r = oci_index_choose(index, g->platform, shown, &d, err);
 		if (r < 0)
 			return r;
 	}
-	return error_set(err, ELOOP, "image \"%s\": its indexes name each other", name);
+	return error_set(err, ELOOP, "image \"%s\": its indexes name each other", shown);
 }
 
 /* Loads the best of those entries that carry this name (which may be none). */
@@ -151,7 +161,8 @@ static int load_named(struct loading *g, const struct oci_index *index, const ch
 	const struct oci_descriptor *chosen;
 	AUTOFREE char *canonical =
 	    g->options->tag ? load_given_name(g->options->tag, err) : load_image_name(g->path, name, err);
-	if (!canonical && !g->options->unnamed)
+	int may_lack = g->options->unnamed || (g->options->nameless && !name && !g->options->tag);
+	if (!canonical && !may_lack)
 		return -EINVAL;
 	if (!canonical && err)
 		error_clear(err);
@@ -159,7 +170,12 @@ static int load_named(struct loading *g, const struct oci_index *index, const ch
 		if (streq(index->manifests[k].name, name))
 			list[same.count++] = index->manifests[k]; /* borrowed */
 	int r = oci_index_choose(&same, g->platform, canonical ? canonical : g->path, &chosen, err);
-	return r < 0 ? r : load_descriptor(g, chosen, canonical ? canonical : chosen->digest, err);
+	return r < 0 ? r :
+		       load_descriptor(g, chosen,
+			   canonical           ? canonical :
+			   g->options->unnamed ? chosen->digest :
+						 NULL,
+			   err);
 }
 
 static int load_layout(struct loading *g, const char *data, size_t size, struct error **err)

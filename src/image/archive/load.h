@@ -15,6 +15,7 @@ struct load_options {
 	 * -errno; NULL: nobody does. */
 	int (*look)(struct json_object *annotations, void *data, struct error **err);
 	void *look_data;
+	int nameless; /* an image whose archive gives it no name stays without one; its name is its digest */
 	int unnamed; /* checked, but not given its name: whoever calls keeps the library open as long as it is needed */
 };
 
@@ -23,6 +24,9 @@ struct load_options {
 int load_images(struct library *l, const char *path, const struct load_options *o, struct strv *ret_names,
     struct strv *ret_digests, struct error **err);
 
+/* Gives an image that has come its name (NULL: none) as the options say. 0 or -errno. */
+int load_register(struct library *l, const char *name, const char *digest, const struct load_options *o,
+    struct error **err);
 /* The canonical name for an image that calls itself `name` (NULL, a tag, or a reference) in a file
  * or directory `path`. Owned; NULL with an error. */
 char *load_image_name(const char *path, const char *name, struct error **err);

@@ -82,11 +82,14 @@ static int load_one(const struct source *s, const char *path, struct json_object
 		return r;
 	for (size_t k = 0; k < MAX(tags.count, 1UL); k++) {
 		const char *own = k < tags.count ? tags.items[k] : NULL;
-		AUTOFREE char *name = l->tag ? load_given_name(l->tag, err) : load_image_name(path, own, err);
-		r = name ? image_register(s->library, l->unnamed ? NULL : name, digest, l->platform, err) : -EINVAL;
+		int lacks = l->nameless && !own && !l->tag;
+		AUTOFREE char *name = l->tag ? load_given_name(l->tag, err) :
+				      lacks  ? NULL :
+					       load_image_name(path, own, err);
+		r = name || lacks ? load_register(s->library, name, digest, l, err) : -EINVAL;
 		if (r < 0)
 			return r;
-		strv_add(ret_names, name);
+		strv_add(ret_names, name ? name : digest);
 		strv_add(ret_digests, digest);
 		if (l->tag)
 			break;

@@ -43,7 +43,9 @@ int command_load(struct options *o, struct error **err)
 		r = command_platform(o, &platform, &given, err);
 	if (r == 0)
 		r = library_open(&l, err);
-	struct load_options options = { .tag = options_string(o, "tag"), .platform = given ? &platform : NULL };
+	struct load_options options = { .tag = options_string(o, "tag"),
+		.platform = given ? &platform : NULL,
+		.nameless = streq(archive ? archive : "", "-") };
 	if (r == 0) {
 		options.progress = TAKE_PTR(progress);
 		r = load_and_print(l, archive, &options, err);

@@ -62,7 +62,9 @@ static void on_loaded(int status, const char *output, const char *errors, void *
 	for (size_t i = 0; i < names.count; i++) {
 		struct json_object *o = json_object_new_object();
 		const char *name = names.items[i];
-		AUTOFREE char *text = xasprintf("Loaded image: %s\n", docker_familiar_name(name));
+		AUTOFREE char *text =
+		    xasprintf(startswith(name, "sha256:") ? "Loaded image ID: %s\n" : "Loaded image: %s\n",
+			docker_familiar_name(name));
 		json_add_string(o, l->is_import ? "status" : "stream", l->is_import ? name : text);
 		add_line(&out, o);
 		docker_tell_event(l->q->keeper, l->is_import ? "import" : "load", name, docker_familiar_name(name));
