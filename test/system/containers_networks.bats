@@ -383,6 +383,11 @@ six()
 	contains "$stderr" 'Address already in use: fd00:213:1::99'
 	exits 125 docker run --rm --network six --ip6 fd00:9::9 busybox:test true
 	contains "$stderr" 'fd00:9::9'
+	docker network create --ipv6=false --subnet fd00:213:5::1/64 --ip-range fd00:213:5::/96 'left out' >/dev/null
+	equal fd00:213:5::7 "$(docker inspect -f '{{(index .NetworkSettings.Networks "left out").IPAMConfig.IPv6Address}}' \
+		"$(docker create --rm --network 'left out' --ip6 fd00:213:5::7 busybox:test true)")"
+	docker rm "$(docker ps -lq)" >/dev/null
+	docker network rm 'left out' >/dev/null
 	docker network connect --ip6 fd00:213:1::77 six far
 	docker exec far ping -6 -c 1 -W 5 fd00:213:1::99
 	equal fd00:213:1::77 "$(resolved web far aaaa)"

@@ -25,7 +25,7 @@ void network_done(struct network *n)
 static int is_name(const char *name)
 {
 	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789",
-			  all[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-";
+			  all[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.- ";
 	size_t size = strlen(name);
 	return size >= 1 && size <= DOCKER_NAME_MAX && strchr(plain, name[0]) && strspn(name, all) == size;
 }
@@ -54,7 +54,7 @@ static int get_name(struct json_object *o, struct network *n, struct error **err
 		return r;
 	if (!name || !is_name(name))
 		return error_set(err, EINVAL,
-		    "invalid network name: \"%.64s\", only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed", name ? name : "");
+		    "invalid network name: \"%.64s\", only [a-zA-Z0-9][a-zA-Z0-9_. -] are allowed", name ? name : "");
 	n->name = xstrdup(name);
 	return 0;
 }
@@ -385,10 +385,8 @@ int network_parse(struct json_object *o, struct network *ret, struct error **err
 	    (r = get_flag(o, "EnableIPv6", &n.wants_ipv6, err)) < 0 || (r = take_options(o, &n, err)) < 0 ||
 	    (r = take_ipam(o, &n, err)) < 0)
 		return r;
-	if (!n.wants_ipv6) {
+	if (!n.wants_ipv6) /* a container may still name an address of it, which it does not get */
 		n.bridge.six.prefix = 0;
-		n.has_own_subnet6 = 0;
-	}
 	n.data = json_object_get(o);
 	*ret = n;
 	n = (struct network){ 0 };

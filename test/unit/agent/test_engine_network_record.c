@@ -73,6 +73,7 @@ static void reads_ipv6(void **state)
 	/* Docker takes the subnet and leaves it. */
 	assert_int_equal(parse(without, &off), 0);
 	assert_int_equal(off.bridge.six.prefix, 0);
+	assert_true(off.has_own_subnet6);
 	assert_int_equal(off.bridge.subnet.prefix, 24);
 	on.id = xstrdup(ID);
 	AUTOFREE char *text = network_store(&on);
