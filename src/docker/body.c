@@ -21,13 +21,13 @@ enum where { IN_CONFIG, IN_HOST };
 static const struct {
 	enum where where;
 	const char *key, *option;
-	const char *harmless; /* a text that means "not given", beside null, false, 0, "", [] and {} */
+	const char *harmless; /* words that mean "not given", beside null, false, 0, "", [] and {} */
 } refused[] = {
 	{ IN_HOST, "VolumeDriver", "--volume-driver", "local" },
 	{ IN_HOST, "DeviceRequests", "--gpus", NULL },
 	{ IN_HOST, "CpuRealtimePeriod", "--cpu-rt-period", NULL },
 	{ IN_HOST, "CpuRealtimeRuntime", "--cpu-rt-runtime", NULL },
-	{ IN_HOST, "Runtime", "--runtime", "crun" },
+	{ IN_HOST, "Runtime", "--runtime", "crun runc" },
 	{ IN_HOST, "Isolation", "--isolation", "default" },
 	{ IN_HOST, "StorageOpt", "--storage-opt", NULL },
 };
@@ -44,6 +44,13 @@ static const char *const honoured[] = { "Annotations", "AutoRemove", "Binds", "C
 	/* namespaces.c */
 	"IpcMode", "PidMode", "UTSMode", "UsernsMode" };
 
+static int is_word_of(const char *words, const char *text)
+{
+	AUTO_STRV struct strv all = { 0 };
+	strv_split(&all, words ? words : "", " ");
+	return strv_contains(&all, text);
+}
+
 static int is_not_given(struct json_object *value, const char *harmless)
 {
 	switch (json_object_get_type(value)) {
@@ -53,9 +60,9 @@ static int is_not_given(struct json_object *value, const char *harmless)
 		return !json_object_get_boolean(value);
 	case json_type_int:
 	case json_type_double:
-		return json_object_get_double(value) == 0 || streq(json_object_get_string(value), harmless);
+		return json_object_get_double(value) == 0 || is_word_of(harmless, json_object_get_string(value));
 	case json_type_string:
-		return !*json_object_get_string(value) || streq(json_object_get_string(value), harmless);
+		return !*json_object_get_string(value) || is_word_of(harmless, json_object_get_string(value));
 	case json_type_array:
 		return json_object_array_length(value) == 0;
 	case json_type_object:

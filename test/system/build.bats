@@ -371,7 +371,7 @@ RUN cat /src/b
 	contains "$(DOCKER_BUILDKIT=0 docker build -q --build-arg A=2 --add-host chosen:10.1.2.3 .)" sha256:
 	printf 'FROM busybox:test\nRUN echo output; exit 3\n' >Dockerfile
 	exits 3 env DOCKER_BUILDKIT=0 docker build -t never .
-	contains "$stderr" 'the command returned a non-zero code: 3'
+	contains "$stderr" "The command '/bin/sh -c echo output; exit 3' returned a non-zero code: 3"
 	! docker image inspect never >/dev/null 2>&1 || return 1
 	printf 'FROM busybox:test\nRUN echo "files: $(ulimit -n) $(ulimit -Hn)"\n' >Dockerfile
 	contains "$(DOCKER_BUILDKIT=0 docker build --ulimit nofile=1000:1002 .)" 'files: 1000 1002'

@@ -59,7 +59,7 @@ EOF
 
 @test "docker-py: inspect has the members that nobody gave, and those of older clients" {
 	python <<'EOF'
-id = run(["sleep", "60"], environment={"Foo": None, "Other": "one", "Blank": ""}, mac_address="02:42:ac:11:00:0a",
+id = run(["sleep", "60"], environment={"Foo": None, "Other": "one", "Blank": ""}, mac_address="02:42:ac:11:00:0a", runtime="runc",
          host={"device_cgroup_rules": ["c 7:128 rwm"], "tmpfs": {"/t": "size=3M"}})
 all = c.inspect_container(id)
 host, config, net = all["HostConfig"], all["Config"], all["NetworkSettings"]
@@ -69,6 +69,7 @@ assert host["RestartPolicy"] == {"Name": "no", "MaximumRetryCount": 0}
 assert (host["ShmSize"], host["IpcMode"], host["CgroupnsMode"], host["Memory"]) == (67108864, "private", "private", 0)
 assert host["DeviceCgroupRules"] == ["c 7:128 rwm"] and host["Tmpfs"] == {"/t": "size=3M"}
 assert net["MacAddress"] == "02:42:ac:11:00:0a" and net["IPAddress"] == net["Networks"]["bridge"]["IPAddress"] != ""
+assert host["Runtime"] == "runc"
 assert all["GraphDriver"]["Name"] == "overlay2" and config["WorkingDir"] == "" and all["ExecIDs"] is None
 sleeping = c.exec_create(id, "sleep 60")["Id"]
 c.exec_start(sleeping, detach=True)
@@ -183,8 +184,10 @@ import io
 lines = list(c.build(fileobj=io.BytesIO(b"FROM busybox:test\nRUN echo said\n"), tag="py-built:1", rm=True, decode=True))
 text = "".join(line.get("stream", "") for line in lines)
 assert "said\n" in text and "Successfully tagged py-built:1" in text, lines
-lines = list(c.build(fileobj=io.BytesIO(b"FROM busybox:test\nRUN exit 7\n"), decode=True))
-assert lines[-1]["errorDetail"]["code"] == 7, lines
+assert c.inspect_image("py-built:1")["Config"]["OnBuild"] is None
+lines = list(c.build(fileobj=io.BytesIO(b"FROM busybox:test\nRUN echo bad >&2; exit 7\n"), decode=True))
+assert {"stream": "\x1b[91mbad\n\x1b[0m"} in lines, lines
+assert lines[-1]["errorDetail"] == {"code": 7, "message": "The command '/bin/sh -c echo bad >&2; exit 7' returned a non-zero code: 7"}
 c.remove_image("py-built:1")
 EOF
 }

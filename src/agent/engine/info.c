@@ -11,7 +11,7 @@ static const char constants[] =
     "\"HttpProxy\":\"\",\"HttpsProxy\":\"\",\"NoProxy\":\"\",\"LiveRestoreEnabled\":true,"
     "\"ContainerdCommit\":{\"ID\":\"\"},\"RuncCommit\":{\"ID\":\"\"},\"InitCommit\":{\"ID\":\"\"},"
     "\"DriverStatus\":[],\"Labels\":[],\"Isolation\":\"\",\"ExperimentalBuild\":false,"
-    "\"Runtimes\":{\"crun\":{\"path\":\"crun\"}},"
+    "\"Runtimes\":{\"crun\":{\"path\":\"crun\"},\"runc\":{\"path\":\"crun\"}},"
     "\"SecurityOptions\":[\"name=seccomp,profile=builtin\",\"name=rootless\"]}";
 
 void engine_info_add_constants(struct json_object *o)

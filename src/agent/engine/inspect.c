@@ -120,10 +120,14 @@ static struct json_object *config_object(const struct container *c)
 static struct json_object *host_object(const struct container *c)
 {
 	struct json_object *from = NULL, *o = NULL;
+	const char *runtime = NULL;
 	if (json_get_object(c->record.data, "HostConfig", &from, NULL) == 0)
 		json_object_deep_copy(from, &o, NULL);
 	if (!o)
 		o = json_object_new_object();
+	if (json_get_string(c->record.data, "Runtime", &runtime, NULL) == 0 &&
+	    !json_object_object_get_ex(o, "Runtime", NULL))
+		json_add_string(o, "Runtime", runtime); /* docker-py's place for it */
 	fill_from(o, host_defaults);
 	json_object_object_del(o, "NetworkMode");
 	json_add_string(o, "NetworkMode", container_network_mode(c));

@@ -8,6 +8,7 @@
 enum message_kind {
 	MESSAGE_BEGIN, /* of the report (report.h) */
 	MESSAGE_OUTPUT,
+	MESSAGE_ERRORS, /* output on stderr */
 	MESSAGE_END,
 	MESSAGE_NOTE,
 	MESSAGE_FAILURE,

@@ -118,10 +118,13 @@ void report_begin(struct report_lane *l, const struct report_step *s)
 	l->report->face->begin(l);
 }
 
-void report_output(struct report_lane *l, const void *data, size_t size)
+void report_output(struct report_lane *l, int is_error, const void *data, size_t size)
 {
-	if (size && l->report->face->output)
-		l->report->face->output(l, data, size);
+	const struct report_face *face = l->report->face;
+	if (size && is_error && face->errors)
+		face->errors(l, data, size);
+	else if (size && face->output)
+		face->output(l, data, size);
 }
 
 void report_end(struct report_lane *l, int is_cached, const char *result)
@@ -313,6 +316,11 @@ static void send_output(struct report_lane *l, const void *data, size_t size)
 	message_send(l->report->fd, MESSAGE_OUTPUT, data, size);
 }
 
+static void send_errors(struct report_lane *l, const void *data, size_t size)
+{
+	message_send(l->report->fd, MESSAGE_ERRORS, data, size);
+}
+
 static void send_end(struct report_lane *l, int is_cached, const char *result)
 {
 	AUTOFREE char *text = xasprintf("%c%s", is_cached ? 'c' : '-', result ? result : "");
@@ -332,6 +340,7 @@ static void send_note(struct report *r, const char *text)
 const struct report_face report_sender = {
 	.begin = send_begin,
 	.output = send_output,
+	.errors = send_errors,
 	.end = send_end,
 	.failure = send_failure,
 	.note = send_note,
@@ -357,13 +366,15 @@ static void receive_begin(struct report_lane *l, char *text)
 
 int report_receive(struct report_lane *l, const struct message *m)
 {
-	AUTOFREE char *text = m->kind == MESSAGE_OUTPUT ? NULL : xstrndup(m->data, m->size);
+	AUTOFREE char *text =
+	    m->kind == MESSAGE_OUTPUT || m->kind == MESSAGE_ERRORS ? NULL : xstrndup(m->data, m->size);
 	switch (m->kind) {
 	case MESSAGE_BEGIN:
 		receive_begin(l, text);
 		return 1;
 	case MESSAGE_OUTPUT:
-		report_output(l, m->data, m->size);
+	case MESSAGE_ERRORS:
+		report_output(l, m->kind == MESSAGE_ERRORS, m->data, m->size);
 		return 1;
 	case MESSAGE_END:
 		report_end(l, *text == 'c', *text && text[1] ? text + 1 : NULL);

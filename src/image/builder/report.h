@@ -38,8 +38,8 @@ struct report_step {
 	const char *label, *text; /* "[stage 2/4]"; NULL: it does no work. The instruction */
 };
 void report_begin(struct report_lane *l, const struct report_step *s);
-/* Output of the step. */
-void report_output(struct report_lane *l, const void *data, size_t size);
+/* Output of the step; is_error: of its stderr. */
+void report_output(struct report_lane *l, int is_error, const void *data, size_t size);
 /* The step has ended. result: the digest of what it made, or NULL. */
 void report_end(struct report_lane *l, int is_cached, const char *result);
 /* The step has failed: shows its output, where it was not shown, and the lines around it. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * A report as the stream of POST /build. Its steps have no numbers but their order, so a stage that
  * runs beside one above it waits with its lines until that one has ended. */
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 
@@ -75,6 +76,13 @@ static void output(struct report_lane *l, const void *data, size_t size)
 	write_stream(l, text);
 }
 
+/* In red, as Docker's builder has it. */
+static void errors(struct report_lane *l, const void *data, size_t size)
+{
+	AUTOFREE char *text = xasprintf("\033[91m%.*s\033[0m", (int)MIN(size, (size_t)INT_MAX), (const char *)data);
+	write_stream(l, text);
+}
+
 static void end(struct report_lane *l, int is_cached, const char *result)
 {
 	AUTOFREE char *id = xasprintf(" ---> %.*s\n", SHORT_ID, result ? digest_hex(result) : "");
@@ -133,6 +141,7 @@ static void image(struct report *r, const char *digest, const struct strv *names
 const struct report_face report_docker = {
 	.begin = begin,
 	.output = output,
+	.errors = errors,
 	.end = end,
 	.failure = failure,
 	.note = write_note,

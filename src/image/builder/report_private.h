@@ -32,6 +32,7 @@ struct report_lane {
 struct report_face {
 	void (*begin)(struct report_lane *l);
 	void (*output)(struct report_lane *l, const void *data, size_t size);
+	void (*errors)(struct report_lane *l, const void *data, size_t size); /* NULL: as output */
 	void (*end)(struct report_lane *l, int is_cached, const char *result);
 	void (*failure)(struct report_lane *l, const char *excerpt);
 	void (*note)(struct report *r, const char *text);

@@ -29,6 +29,7 @@
 
 enum { FILES_MAX = 16 << 20 };
 #define SCRIPT "/.holm-build-script"
+#define MEMORY_LEFT "; the kernel killed a process, as there was no memory left"
 #define SCRIPT_FILE "script" /* its name among the files of the start */
 
 /* A RUN under way. */
@@ -374,7 +375,8 @@ static int take_output(struct running *r, const char *bytes, size_t size, struct
 		ssize_t n = docker_frames_take(&r->frames, bytes, size, &piece);
 		if (n < 0)
 			return error_set(err, EPROTO, "the engine's output has no frames");
-		report_output(report_lane(r->step->builder->report, r->step->stage), piece.data, piece.size);
+		report_output(report_lane(r->step->builder->report, r->step->stage), piece.stream == DOCKER_STDERR,
+		    piece.data, piece.size);
 		bytes += n;
 		size -= (size_t)n;
 	}
@@ -404,12 +406,19 @@ static int explain_exit(struct running *r, int64_t status, struct error **err)
 		json_get_i64(state, "HolmPidsLimited", &processes, NULL);
 		json_get_bool(state, "OOMKilled", &is_killed, NULL);
 	}
+	if (r->step->builder->options->style == REPORT_DOCKER) {
+		AUTOFREE char *words = strv_join(&r->words, " ");
+		return error_set(err, ECHILD, "The command '%s' returned a non-zero code: %lld%s", words,
+		    (long long)status,
+		    processes ? "; it had as many processes as it may have" :
+		    is_killed ? MEMORY_LEFT :
+				"");
+	}
 	if (processes)
 		return error_set(err, ECHILD,
 		    "exit %lld; the command had %lld processes, which is the most (--pids-limit)", (long long)status,
 		    (long long)processes);
-	return error_set(err, ECHILD, "exit %lld%s", (long long)status,
-	    is_killed ? "; the kernel killed a process, as there was no memory left" : "");
+	return error_set(err, ECHILD, "exit %lld%s", (long long)status, is_killed ? MEMORY_LEFT : "");
 }
 
 static int wait_end(struct running *r, struct error **err)

@@ -112,6 +112,8 @@ static int fail_step(const struct build_step *s, int code, struct error **err)
 		      *excerpt = xasprintf("%s:%u\n%s", b->file_name, s->instruction->line, around);
 	if (code != -ECANCELED)
 		report_failure(lane_of(s), excerpt);
+	if (code == -ECHILD && b->options->style == REPORT_DOCKER) /* Docker's words name the command */
+		return code;
 	return error_prefix(err, code, "%s:%u: %.200s", b->file_name, s->instruction->line, s->instruction->text);
 }
 

@@ -282,6 +282,8 @@ static void describe_config(struct json_object *o, struct json_object *config)
 		const char *from, *to;
 	} texts[] = { { "created", "Created" }, { "author", "Author" }, { "architecture", "Architecture" },
 		{ "os", "Os" }, { "variant", "Variant" } };
+	/* Clients in languages without types read these unasked. */
+	static const char *const members[] = { "Env", "Cmd", "Volumes", "Entrypoint", "OnBuild", "Labels" };
 	struct json_object *inner = NULL, *from = NULL, *layers = NULL, *root = json_object_new_object();
 	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
 		const char *text = NULL;
@@ -291,6 +293,9 @@ static void describe_config(struct json_object *o, struct json_object *config)
 	}
 	int has_inner = json_get_object(config, "config", &inner, NULL) == 0;
 	inner = has_inner ? json_object_get(inner) : json_object_new_object();
+	for (size_t i = 0; i < ARRAY_SIZE(members); i++)
+		if (!json_object_object_get_ex(inner, members[i], NULL))
+			json_object_object_add(inner, members[i], NULL);
 	json_add(o, "Config", inner);
 	/* docker-compose 1 makes no container again without it, whichever version it speaks. */
 	json_add(o, "ContainerConfig", json_object_get(inner));

@@ -110,6 +110,7 @@ static void test_refused(void **state)
 		{ "{\"Image\":\"a\",\"HostConfig\":{\"VolumeDriver\":\"nfs\"}}", EOPNOTSUPP, "--volume-driver" },
 		{ "{\"Image\":\"a\",\"HostConfig\":{\"Memory\":1048576}}", EINVAL, "6MB" },
 		{ "{\"Image\":\"a\",\"HostConfig\":{\"Invented\":{\"a\":1}}}", EOPNOTSUPP, "HostConfig.Invented" },
+		{ "{\"Image\":\"a\",\"HostConfig\":{\"Runtime\":\"kata\"}}", EOPNOTSUPP, "--runtime" },
 		{ "{\"Image\":\"a\",\"HostConfig\":{\"MaskedPaths\":[]}}", EOPNOTSUPP, "systempaths" },
 		{ "{\"Image\":\"a\",\"Domainname\":\"a b\"}", EINVAL, "domainname" },
 		{ "{\"Image\":\"a\",\"HostConfig\":{\"Annotations\":{\"run.oci.handler\":\"wasm\"}}}", EOPNOTSUPP,

@@ -52,7 +52,7 @@ static const struct report_step first = { 1, 4, "[a 1/2]", "RUN a" }, second = {
 
 static void output(struct report_lane *l, const char *text)
 {
-	report_output(l, text, strlen(text));
+	report_output(l, 0, text, strlen(text));
 }
 
 /* The screen has the last lines of what runs, without colours and controls, within its width. */
@@ -148,7 +148,8 @@ static void test_messages(void **state)
 	AUTO_REPORT struct report *from = report_new(REPORT_PLAIN, 0), *to = report_new(REPORT_PLAIN, 0);
 	report_send_to(from, ends[1]);
 	report_begin(report_lane(from, 1), &second);
-	report_output(report_lane(from, 1), "with\0nul\nline\n", 14);
+	report_output(report_lane(from, 1), 0, "with\0nul\nline\n", 14);
+	report_output(report_lane(from, 1), 1, "error\n", 6);
 	report_note(from, "note %d", 1);
 	report_end(report_lane(from, 1), 1, "sha256:x");
 	report_failure(report_lane(from, 1), "excerpt");
@@ -158,10 +159,11 @@ static void test_messages(void **state)
 	while (buffer_read(&b, ends[0], 4096) > 0)
 		;
 	struct caught c = catch_fd(STDERR_FILENO);
-	assert_int_equal(5, receive(&b, report_lane(to, 0)));
+	assert_int_equal(6, receive(&b, report_lane(to, 0)));
 	AUTOFREE char *text = release(&c);
 	assert_non_null(strstr(text, "#1 [b 1/2] RUN b\n"));
 	assert_non_null(strstr(text, " line\n"));
+	assert_non_null(strstr(text, " error\n"));
 	assert_non_null(strstr(text, "holm: note 1\n#1 CACHED\nexcerpt\n"));
 	buffer_append(&b, "\377\377\377\377\0\0\0\0", 8);
 	assert_int_equal(-EPROTO, message_peek(&b, &m));
