@@ -197,7 +197,8 @@ struct relay;
 int relay_new(struct loop *l, int a, int b, struct buffer *first_to_b, void (*ended)(struct relay *relay, void *data),
     void *data, struct relay **ret);
 void relay_free(struct relay *relay);
-/* Keeps what follows the head of the answer from b until a has read that head. A library that reads ahead while it parses the head would lose the rest. */
+/* Keeps what follows the head of the answer from b until a has read that head. A library that reads
+ * ahead while it parses the head would lose the rest. */
 void relay_hold(struct relay *relay);
 /* Calls `parted`, with the relay's own data, once one side is gone or b sends no more; bytes may
  * still be on their way, as long as a side that takes none of them likes. At most once, before

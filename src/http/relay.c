@@ -7,7 +7,7 @@
  * for ever; what it wrote before is still read, driven by the other side. When nothing can reach
  * anybody any more the relay ends: a session whose command line was killed ends inside, too.
  *
- * relay_hold() keeps what follows the head of an answer back until its reader has taken the head. */
+ * relay_hold() keeps what follows the head of an answer until its reader has taken the head. */
 #include <errno.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -137,7 +137,7 @@ static void side_set_events(struct side *s, struct side *other)
 {
 	int reads = !s->read_ended && !other->write_ended && other->to.size < RELAY_BUFFER;
 	uint32_t events = s->to.size ? EPOLLOUT : 0;
-	/* The edge is the reading of the head. Setting the same events once more would report one. */
+	/* The edge is the read of the head. Setting the same events once more would report one. */
 	if (s->to.size && s->head == HEAD_UNREAD)
 		events |= EPOLLET;
 	if (reads)
