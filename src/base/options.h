@@ -21,7 +21,7 @@ struct option_spec {
 	enum option_kind kind;
 	const char *argument;       /* "SIZE"; for help; NULL for flags */
 	const char *help;           /* one line */
-	const char *default_text;   /* what holds when it is not given, for help; or NULL */
+	const char *default_text;   /* the default, for help; or NULL */
 	const char *const *choices; /* NULL-terminated; checked; or NULL */
 	/* the kind of words that completion offers: "machine", "container", "volume", "network",
 	 * "image", "file", "directory", "key", "machine-path", "container-path", "choices ...", or
@@ -44,7 +44,7 @@ enum command_target {
 	TARGET_MACHINES_OR_DEFAULT, /* the words, which exist; every machine with --all; or the default one */
 };
 
-struct options; /* what was parsed */
+struct options; /* the parsed options */
 
 struct command_spec {
 	const char *name;                  /* "create" */

@@ -41,7 +41,7 @@ char *path_identity(int directory, const char *name);
 /* Reads a small file (at most max bytes) into an owned NUL-terminated string. */
 int path_read_file(const char *path, size_t max, char **ret, size_t *ret_size);
 
-/* Where holm keeps things (owned strings; never NULL). Created 0700 on demand by path_mkdir_all. */
+/* holm's directories (owned strings; never NULL). path_mkdir_all() makes them, mode 0700. */
 char *path_data_dir(void); /* $XDG_DATA_HOME/holm, else ~/.local/share/holm */
 /* Adds the places that path_data_dir() has for any setting of the environment that is likely: this
  * process's, and those below both homes without XDG_DATA_HOME. */

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What the server of a VM's share (holm-fsd) and the agent inside say to each other, so that a
- * change made on the host raises inotify inside: the agent says which inodes somebody inside
- * watches, the server says what happened to them, and the agent does the same inside; the server
- * answers that operation without touching the host. The keeper relays and looks into nothing
+ * The protocol between the server of a VM's share (holm-fsd) and the agent inside, which makes a
+ * change on the host raise inotify inside. The agent sends the watched inodes, the server sends
+ * their changes, and the agent makes the same change inside; the server answers that operation
+ * without touching the host. The keeper relays payloads without reading them
  * (docs/share-events.md).
  *
- * A payload is one of these structures, little-endian, unused bytes zero. On the server's socket
- * (SOCK_SEQPACKET) a packet is one payload; on the agent's stream a payload follows its size, a
- * uint32_t. Each side takes the other for an attacker. */
+ * A payload is one of these structures, little-endian, with unused bytes zero. On the server's
+ * socket (SOCK_SEQPACKET) a packet is one payload. On the agent's stream a payload follows its
+ * size, a uint32_t. Each side treats the other as an attacker. */
 #pragma once
 
 #include <assert.h>
@@ -71,7 +71,7 @@ struct share_event {
 	uint32_t mode;
 	uint64_t token;
 	uint64_t node, node2; /* directories */
-	uint16_t size, size2; /* of the names, which follow in this order; size2 0 but for RENAME */
+	uint16_t size, size2; /* of the names, which follow in this order; size2 is 0 except for RENAME */
 	uint32_t zero2;
 };
 

@@ -70,7 +70,7 @@ static int place_fds(const struct spawn_options *o, const int *lifted, int repor
 		if (null != i)
 			close(null);
 	}
-	/* What stays open: 3 and up as named, and the report pipe. */
+	/* Keeps the named descriptors from 3 up open, and the report pipe. */
 	for (size_t i = 0; i < o->fd_count; i++)
 		if (o->fds[i].to > 2)
 			kept[count++] = o->fds[i].to;

@@ -16,7 +16,7 @@ struct spawn_fd {
 struct spawn_options {
 	char *const *argv;          /* argv[0] is looked up in PATH when it has no slash */
 	char *const *environment;   /* NULL: inherited */
-	const struct spawn_fd *fds; /* what the child gets; 0-2 not named here are /dev/null unless inherit_standard */
+	const struct spawn_fd *fds; /* the child's; 0-2 not named here are /dev/null unless inherit_standard */
 	size_t fd_count;
 	const char *directory;       /* NULL: inherited */
 	int death_signal;            /* PR_SET_PDEATHSIG, checked against a parent that is gone already; 0 none */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Where holm keeps things, after the XDG Base Directory Specification, and where it finds its own
- * parts. A file of its own because the password database cannot be linked statically: the agent
- * must not pull this in. */
+ * holm's directories, after the XDG Base Directory Specification, and the places of its own
+ * programs. A file of its own, because the password database cannot be linked statically and the
+ * agent must not link this. */
 #include <errno.h>
 #include <pwd.h>
 #include <unistd.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What the commands ask of a machine's keeper, and how a keeper is started when there is none. See
+ * The commands' requests to a machine's keeper, and the start of a keeper when there is none. See
  * docs/keeper-api.md. */
 #pragma once
 

@@ -64,7 +64,7 @@ static size_t all_records(const struct disk_inode *directory)
 
 uint64_t disk_directory_blocks_max(const struct disk_inode *directory)
 {
-	/* A leaf is filled but for one record of at most 264 bytes. */
+	/* A leaf is full, except for the space of one record of at most 264 bytes. */
 	uint64_t leaves = all_records(directory) / (LEAF_FILL - 264) + 1;
 	return leaves + leaves / NODE_LIMIT + 2;
 }

@@ -46,7 +46,7 @@ static void number_inode(struct disk_maker *m, struct disk_inode *inode)
 	m->inodes[m->count++] = inode;
 }
 
-/* What lies in one directory lies together in the inode table. */
+/* Numbers the inodes so that those of one directory lie together in the inode table. */
 static void number_below(struct disk_maker *m, struct disk_inode *directory)
 {
 	for (struct disk_name *n = directory->first; n; n = n->after)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Where things lie in the disk: the fixed places of the file system's tables, who gets which
- * blocks, and writing them. */
+ * The disk's space: the fixed places of the file system's tables, the allocation of blocks, and
+ * their writing. */
 #pragma once
 
 #include <stdint.h>
@@ -32,7 +32,7 @@ struct disk_space {
 	uint64_t limit;         /* blocks that the file system may have */
 	struct disk_run *freed; /* given back, holes in the file again; sorted by start */
 	size_t freed_count;
-	struct disk_run current; /* what the file being written gets its blocks from before `next` */
+	struct disk_run current; /* blocks for the present file, used before those at `next` */
 	/* Data that lies together in the disk, to be written at once. */
 	unsigned char *pending;
 	uint64_t pending_at; /* byte offset */

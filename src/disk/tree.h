@@ -64,8 +64,8 @@ enum { DISK_DEPTH_MAX = 4096, DISK_LINKS_MAX = 65000, DISK_NAME_MAX = 255 };
 void disk_tree_init(struct disk_tree *t);
 void disk_tree_done(struct disk_tree *t);
 struct disk_inode *disk_inode_new(struct disk_tree *t, enum tar_type type);
-/* What an entry says of an inode, in the place of what it had: its times; and mode, owner, device
- * and extended attributes too (copied; those that disk_keep_xattr does not keep are left out). */
+/* Sets an inode's times from an entry; disk_inode_describe() also sets mode, owner, device and
+ * extended attributes (copied, without those that disk_keep_xattr() drops). */
 void disk_inode_set_times(struct disk_inode *inode, const struct tar_entry *e);
 void disk_inode_describe(struct disk_tree *t, struct disk_inode *inode, const struct tar_entry *e);
 /* Attributes that a Linux file system has; others (macOS's, NFS's) are dropped, as nothing could

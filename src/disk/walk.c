@@ -141,8 +141,8 @@ static size_t start_of_last(const char *path, size_t end)
 	return end;
 }
 
-/* Where an entry's (or a hard link's) path leads, with no name: to the root itself. Parents are
- * made when there is an entry. */
+/* Finds the place of an entry's path, or of a hard link's target; without a name it is the root
+ * itself. Makes missing parents if there is an entry. 0 or -errno. */
 static int find_place(const struct disk_walk *w, const struct tar_entry *entry, const char *path,
     struct disk_place *ret, struct error **err)
 {

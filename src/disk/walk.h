@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What the entries of a layer mean in a tree, and where their paths lead in it: the same for a disk
- * (apply.c) and for a directory (image/trees/write.c), which only carry it out. */
+ * The walk: resolves the paths of a layer's entries in a tree and decides their effect, the same
+ * for a disk (apply.c) and for a directory (image/trees/write.c), which only carry it out. */
 #pragma once
 
 #include "base/error.h"
@@ -23,7 +23,7 @@ struct disk_walk {
 /* All return 0 or -errno with a text. What they are given is valid during the call, what they
  * return belongs to the tree. */
 struct disk_walk_rules {
-	const char *whole; /* what the tree is of, for texts: "image", "layer" */
+	const char *whole; /* the tree's owner, for error texts: "image", "layer" */
 	/* The name in a directory; *ret NULL: nothing is to be seen there. */
 	int (*find)(const struct disk_walk *w, struct disk_inode *directory, const char *name, size_t length,
 	    struct disk_name **ret, struct error **err);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What a handler can do with an exchange: look at the request, answer it, stream lines, or take the
- * connection over. Nothing here frees: answers are tried at once (so that one written just before
- * the process ends still arrives), the rest is connection_run()'s. */
+ * Exchanges, for handlers: read the request, answer it, stream lines, or take the connection over.
+ * Nothing here frees memory. Answers are sent at once, so that one written just before the process
+ * ends still arrives; connection_run() sends the rest. */
 #include <errno.h>
 #include <strings.h>
 
@@ -84,7 +84,7 @@ static int has_length(int status)
 
 void http_respond(struct http_exchange *x, int status, const char *type, const void *body, size_t size)
 {
-	/* Whoever answers has done with it, also when the answer cannot get out any more. */
+	/* The handler is done with the exchange, even if the answer cannot be sent any more. */
 	x->closed = NULL;
 	if (x->state == CONNECTION_DEAD)
 		return;

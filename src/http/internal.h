@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What the files of this folder share: writing messages. */
+ * Writing of messages, shared by the files of this folder. */
 #pragma once
 
 #include "http/http.h"

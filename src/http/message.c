@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What server and clients write, and how a failed answer becomes an error again. */
+ * Messages of server and clients, and the conversion of a failed answer to an error. */
 #include <errno.h>
 
 #include "base/alloc.h"

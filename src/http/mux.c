@@ -46,7 +46,7 @@ static void close_streams(struct mux *m)
 		mux_stream_free(m->streams);
 }
 
-/* ---- what nghttp2 calls ---- */
+/* ---- nghttp2's callbacks ---- */
 
 /* Frames that a holm program never sends are the end: there is no version of this protocol that
  * needs them. */

@@ -40,7 +40,10 @@ int transport_unix_new(const char *path, struct transport **ret);
 /* Streams passed as descriptors over `socket` (SOCK_SEQPACKET, taken), in both directions. Messages
  * of other kinds travel on it too, in order with the streams: a text of one line and at most one
  * descriptor. Nothing blocks; what the other side does not take waits, within bounds. */
-enum { TRANSPORT_MESSAGE_MAX = 64 * 1024, TRANSPORT_GIVEN_MAX = 32 * 1024 /* what http_server_serve_given() takes */ };
+enum {
+	TRANSPORT_MESSAGE_MAX = 64 * 1024,
+	TRANSPORT_GIVEN_MAX = 32 * 1024 /* bytes that http_server_serve_given() takes */
+};
 struct transport_fds_events {
 	transport_accept_fn accept;
 	/* A stream of which the other side has read some bytes already (borrowed); takes fd. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What a kind of transport implements; its struct begins with a struct transport. */
+ * The functions of a kind of transport, whose struct begins with a struct transport. */
 #pragma once
 
 #include "http/transport.h"

@@ -196,8 +196,8 @@ static int begin(const struct idmap *m, int (*fn)(void *data, struct error **err
 		reap(pid);
 		return error_set(err, EPERM, "cannot make a user namespace (see holm system info)");
 	}
-	/* Where it could not even begin, the answer lies in the socket, but for the byte that was
-	 * read. */
+	/* If the child could not even begin, its answer lies in the socket, except the byte that
+	 * was read here. */
 	*ret = pid;
 	return TAKE_FD(ours);
 }

@@ -5,6 +5,6 @@
 
 #include "base/options.h"
 
-extern const struct command_spec image_commands[]; /* what people type; ends with a NULL name */
+extern const struct command_spec image_commands[]; /* commands for people; ends with a NULL name */
 /* prepare, pack, unpack: for holm itself; ends with a NULL name */
 extern const struct command_spec image_inner_commands[];

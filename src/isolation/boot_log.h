@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What a run's first program and the kernel inside say, into the machine's boot.log: it comes to
- * the keeper by sockets or pipes and not to the file directly, because the inside decides what is
- * written and how much. So it is capped; and the last lines are kept, to say why a machine
- * ended. */
+ * The machine's boot.log: the output of a run's first program and of the kernel inside. It comes to
+ * the keeper by sockets or pipes, which caps it, because the inside decides what and how much it
+ * writes. The last lines stay in memory, for the error of a machine that ends. */
 #pragma once
 
 #include <stdint.h>
@@ -19,7 +18,7 @@ enum {
 
 struct boot_log {
 	int file;                  /* boot.log, or -1 */
-	int fds[BOOT_LOG_SOURCES]; /* what is read, -1: none */
+	int fds[BOOT_LOG_SOURCES]; /* of the sources; -1: none */
 	struct source *sources[BOOT_LOG_SOURCES];
 	uint64_t written;
 	struct stamper stamper;

@@ -24,9 +24,9 @@ struct isolation_share {
 	/* The path_identity() of each. Another machine can rename the folders above between
 	 * this look and the next: a process that hides the path must find the same file there. */
 	const char *const *hidden_ids;
-	uint32_t inside_uid, inside_gid; /* what the host user's files belong to inside */
-	/* SOCK_SEQPACKET (base/share_events.h), borrowed for the call: the share's server says
-	 * there what the host changes. -1: nobody wants to know. */
+	uint32_t inside_uid, inside_gid; /* owner inside of the host user's files */
+	/* SOCK_SEQPACKET (base/share_events.h), borrowed for the call: the share's server
+	 * reports the host's changes there. -1: no reports. */
 	int events;
 	const int *choices; /* MACHINE_SHARE_KEYS of them: the machine's share_choices */
 };
@@ -68,7 +68,7 @@ struct isolation_disk_ops {
 	int (*erase)(const char *directory, struct error **err);
 	uint64_t least_memory;      /* less does not boot; 0: any does */
 	int is_sized;               /* machine_disk_size() bounds it */
-	const char *image_form;     /* what `holm-image prepare --form` has to make of the image: "disk" or "trees" */
+	const char *image_form;     /* the image's form, for `holm-image prepare --form`: "disk" or "trees" */
 	const char *container_form; /* the same for the image of a container */
 	const char *own_ids_form;   /* the same, for one with the machine's ids; NULL: it is the same */
 };
@@ -82,9 +82,8 @@ struct isolation_ops {
 	/* A socket of the host is no share of the isolation: the agent listens inside and relays
 	 * each connection. */
 	int relays_sockets;
-	/* What `holm-image prepare --form` has to make of the image of a container; NULL: the
-	 * machine has no containers. own_ids_form: for one with the machine's ids; NULL: it is the
-	 * same. */
+	/* The form of a container's image, for `holm-image prepare --form`; NULL: the machine has
+	 * no containers. own_ids_form: of a container with the machine's ids; NULL: the same. */
 	const char *container_form, *own_ids_form;
 
 	/* Starts; progress comes by events. Never blocks. Everything it starts dies with this
@@ -132,7 +131,7 @@ struct isolation_ops {
 extern const struct isolation_ops isolation_vm, isolation_native;                /* isolation_lib */
 extern const struct isolation_disk_ops isolation_vm_disk, isolation_native_disk; /* isolation_disk_lib */
 
-/* What a machine's setting means on this host: never AUTO. "auto" is the form that its disk has,
+/* Resolves a machine's setting for this host; never to AUTO. "auto" is the form that its disk has,
  * or, for a machine that is not made yet (and m NULL), what the probes say: vm where hardware
  * virtualization really works, else native where that works, else vm under emulation. An isolation
  * that cannot work here is an error that says what is missing and what to do. *ret_warning (owned,

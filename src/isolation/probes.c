@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What `holm system info` says: each part that is needed, whether it is there, and how to get
+ * The probes of `holm system info`: each needed part, whether the host has it, and how to get
  * it. */
 #include "isolation/probes.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What a machine's isolation setting means on this host, and what belongs to it. */
+ * Resolving a machine's isolation setting on this host. */
 #include <errno.h>
 
 #include "base/alloc.h"

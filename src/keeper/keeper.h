@@ -15,7 +15,7 @@ struct keeper_options {
 	const struct machine *machine;         /* borrowed while the keeper lives */
 	const struct isolation_ops *isolation; /* the table */
 	const char *runtime_dir;               /* the machine's runtime folder */
-	const char *log_dir;                   /* where console.log and boot.log are */
+	const char *log_dir;                   /* the directory of console.log and boot.log */
 	const char *warning;                   /* of isolation_resolve(), or NULL */
 	int rescue;                            /* boot without the image's init */
 	uint64_t boot_timeout_ms;              /* from the start to the first possible session */
@@ -61,7 +61,7 @@ struct pause_watcher;
 struct pause_watcher *keeper_watch_pauses(struct keeper *k, void (*changed)(const char *why, void *data), void *data);
 void keeper_watch_pauses_cancel(struct pause_watcher *w);
 
-/* ---- what the API asks for ---- */
+/* ---- for the API ---- */
 struct json_object *keeper_state(struct keeper *k);    /* the answer of GET /v1/state; owned */
 struct json_object *keeper_settings(struct keeper *k); /* that of GET /v1/settings; owned */
 /* Asks the inside to stop, kills at the deadline. May be called again to shorten the time. `gone`

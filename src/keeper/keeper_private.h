@@ -59,7 +59,7 @@ struct keeper {
 
 	enum keeper_stage stage;
 	char *init;              /* the program that the agent started as the machine's init */
-	char *stage_text;        /* what people see: the stage, or finer what isolation and agent said */
+	char *stage_text;        /* for people: the stage, or a finer text of isolation or agent */
 	struct source *deadline; /* of the stage: boot, agent's return, stop */
 	struct http_call *call;  /* version or boot */
 	struct http_call *stop_call;

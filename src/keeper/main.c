@@ -100,7 +100,7 @@ static int redirect_to_log(struct program *p, struct error **err)
 	if (dup2(null, 0) < 0 || dup2(log, 1) < 0 || dup2(log, 2) < 0)
 		return error_set_errno(err, errno, "dup2");
 	log_set_times(1);
-	log_set_limit(LOG_MAX); /* what the agent inside reports is logged, and it may report for ever */
+	log_set_limit(LOG_MAX); /* the agent's reports are logged, and it may send any number */
 	return 0;
 }
 

@@ -66,8 +66,8 @@ struct machine {
 	 * form */
 	struct strv image_trees;
 	enum machine_isolation isolation; /* as the user set it */
-	/* what its disk was made for, VM or NATIVE; AUTO only before it is made. It decides what
-	 * AUTO means */
+	/* the isolation that its disk was made for, VM or NATIVE; AUTO only before it is made. It
+	 * decides the meaning of AUTO */
 	enum machine_isolation form;
 	enum machine_home home_mount;
 	enum machine_init init;

@@ -90,7 +90,7 @@ int machine_load(const char *name, struct machine **ret, struct error **err)
 	return 0;
 }
 
-/* What could not be read back must not be written: it would take the machine out of reach. */
+/* Refuses to write a text that could not be read back: the machine would be lost. 0 or -errno. */
 static int check_readable(const char *text, struct error **err)
 {
 	AUTO_MACHINE struct machine *copy = NULL;
@@ -212,8 +212,8 @@ int machine_lock(const char *name, uint64_t deadline_ms, struct error **err)
 	if (fd < 0)
 		return fd;
 	remove_stale_socket(name);
-	/* Who holds it, for machine_lock_owner(): open file descriptions, and so these locks, have
-	 * no process. */
+	/* The holder's process id, for machine_lock_owner(): these locks belong to open file
+	 * descriptions, which have none. */
 	int r = write_lock_file(fd, NULL);
 	if (r < 0) {
 		fd_close(fd);

@@ -131,7 +131,7 @@ int oci_descriptor_parse(struct json_object *o, const char *what, struct oci_des
 	return r;
 }
 
-/* What a document is by its own mediaType and members. */
+/* Finds a document's kind by its mediaType and members. 0 or -errno. */
 static int kind_of_object(struct json_object *o, const char *media_type, const char *name, enum oci_document *ret,
     struct error **err)
 {

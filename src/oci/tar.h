@@ -40,8 +40,8 @@ struct tar_limits {
 };
 extern const struct tar_limits tar_default_limits;
 
-/* Where the bytes come from: *ret points to at least one byte that stays valid until the next call.
- * Bytes, 0 at the end, -errno (with err set). */
+/* Reads the next bytes: *ret points to at least one, valid until the next call. The number of
+ * bytes, 0 at the end, -errno (with err set). */
 typedef ssize_t tar_source(void *data, const void **ret, struct error **err);
 
 struct tar_reader;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What the files of the tar reader share: tar.c (bytes, iteration, content), tar_header.c
+ * Shared by the files of the tar reader: tar.c (bytes, iteration, content), tar_header.c
  * (headers), tar_pax.c (extended headers), tar_sparse.c (maps), tar_acl.c (access control lists as
  * text). */
 #pragma once
@@ -12,7 +12,7 @@ struct tar_piece {
 	uint64_t offset, size;
 };
 
-/* What an extended header says about the next entry; `has` bits say which fields. */
+/* Fields of the next entry from an extended header; the bits of `has` say which. */
 enum {
 	PAX_SIZE = 1 << 0,
 	PAX_UID = 1 << 1,

@@ -155,7 +155,7 @@ static int make_directory(struct unpack *p, const struct tar_entry *e, int paren
 	if (fd < 0)
 		return errno == ELOOP ? -ENOTDIR : -errno;
 	if (!made)
-		return 0; /* what is there keeps its owner and mode */
+		return 0; /* an existing file keeps its owner and mode */
 	if (fchown(fd, uid, gid) < 0 && !is_harmless(errno))
 		return -errno;
 	for (size_t i = 0; i < xattrs_of(p, e); i++)

@@ -148,7 +148,7 @@ static int run(const char *prefix, const struct wish *w)
 	return r;
 }
 
-/* Where the bus's address is not in the environment (su, cron) it has its usual place. */
+/* Sets the bus's address to its usual place, if the environment has none (su, cron). */
 static void find_bus(void)
 {
 	AUTOFREE char *usual = xasprintf("/run/user/%u", (unsigned)geteuid());

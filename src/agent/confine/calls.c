@@ -11,8 +11,8 @@
 
 #include "base/macros.h"
 
-/* What every program does with itself, its files and its children. Nothing here reaches past what
- * the process was given. */
+/* Calls of every program on itself, its files and its children. None of them reaches beyond the
+ * process's own rights. */
 static const char *const ordinary[] = { "_llseek", "_newselect", "access", "alarm", "arch_prctl", "arm_fadvise64_64",
 	"arm_sync_file_range", "breakpoint", "brk", "cachestat", "cacheflush", "capget", "capset", "chdir", "chmod",
 	"chown", "chown32", "clock_getres", "clock_getres_time64", "clock_gettime", "clock_gettime64",
@@ -66,8 +66,8 @@ static const char *const communication[] = { "accept", "accept4", "bind", "conne
 	"semtimedop", "semtimedop_time64", "send", "sendmmsg", "sendmsg", "sendto", "setsockopt", "shmat", "shmctl",
 	"shmdt", "shmget", "shutdown", "socketpair", NULL };
 
-/* What an init does, and a rootless container inside of the machine: namespaces, mounts, the
- * machine's name, its end. In a user namespace all of it acts on what that namespace owns, and the
+/* Calls of an init, and of a rootless container inside of the machine: namespaces, mounts, the
+ * machine's name, its end. In a user namespace they act on objects of that namespace, and the
  * kernel checks that. */
 static const char *const of_an_init[] = { "chroot", "clone", "clone3", "fsconfig", "fsmount", "fsopen", "fspick",
 	"listmount", "listns", "mount", "mount_setattr", "move_mount", "open_tree", "open_tree_attr", "pivot_root",

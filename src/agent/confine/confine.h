@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What a native machine may do: root inside has these capabilities in the machine's own user
- * namespace, and everybody these system calls. The init gets both through crun, sessions through
- * confine_apply(): the same lists, the same program. */
+ * The confinement of a native machine. Root inside has these capabilities, in the machine's own
+ * user namespace. All processes have these system calls. The init gets both through crun, and
+ * sessions get them through confine_apply(), from the same lists and the same filter program. */
 #pragma once
 
 #include <stdint.h>

@@ -23,7 +23,7 @@
 
 enum { NUMBERS_MAX = 1024, PROGRAM_MAX = 1024, JUMP_MAX = 255 };
 
-/* What a number means; nothing, beyond the table or not in it: ENOSYS. */
+/* The treatment of a system call's number. Numbers without one get ENOSYS. */
 enum meaning { UNKNOWN, ALLOWED, REFUSED, IS_SOCKET, IS_SOCKETCALL, IS_CLONE, IS_PERSONALITY };
 
 /* The filters of containers. */

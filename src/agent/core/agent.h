@@ -18,7 +18,7 @@
 #define AGENT_SHARES AGENT_RUN "/shares"                         /* TAG: a share's own mount */
 #define AGENT_MODULES AGENT_RUN "/modules"                       /* the modules disk */
 #define AGENT_BUNDLE AGENT_RUN "/bundle"                         /* crun's bundle */
-#define AGENT_STATE AGENT_RUN "/state.json"                      /* what a respawned agent needs to go on */
+#define AGENT_STATE AGENT_RUN "/state.json"                      /* the state that a respawned agent continues from */
 #define AGENT_CGROUP "/sys/fs/cgroup/holm-machine"               /* the root of the machine's cgroup namespace */
 #define AGENT_CONTAINERS_CGROUP "/sys/fs/cgroup/holm-containers" /* the same of the engine and its containers */
 

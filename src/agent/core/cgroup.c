@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The machine's cgroup (cgroups(7)). It is made anew for every init: what an init has set up in it
- * (systemd enables controllers for the groups below, and then no process may be in it itself) is in
- * the way of the next one, and a child that is born into a group (clone3) which was killed once is
- * killed by some kernels, too. */
+ * The machine's cgroup (cgroups(7)). Each init gets a new one, for two reasons. systemd enables
+ * controllers for the groups below it, after which the group itself may have no process, so the
+ * next init could not enter it. And some kernels kill each child that is born (clone3) into a group
+ * that was killed once. */
 #include "agent/core/cgroup.h"
 
 #include <dirent.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What differs between the inside of a VM and the inside of namespaces on the host's kernel: a
- * table of functions, chosen once, when the agent starts. Nothing else in the agent asks which of
- * the two it is.
+ * The platform: the differences between the inside of a VM and the inside of namespaces on the
+ * host's kernel, as a table of functions. The agent chooses it once, when it starts. No other part
+ * of the agent asks which of the two it runs in.
  *
  * Functions marked (worker) run in a forked worker and may block. */
 #pragma once
@@ -15,7 +15,7 @@
 #include "idmap/idmap.h"
 #include "oci/runtime_spec.h"
 
-/* What the keeper's streams and the end of the connection to it lead to. */
+/* Handlers of the keeper's streams, and of the end of the connection to it. */
 struct platform_streams {
 	transport_accept_fn accept; /* the keeper opened a stream; takes fd */
 	transport_closed_fn closed;
@@ -117,7 +117,7 @@ struct platform {
 	int (*open_listen_events)(void);
 	/* (worker) Everything that is left of the machine is killed, written out and unmounted. */
 	int (*put_away)(int channel, void *agent, struct error **err);
-	void (*put_away_message)(struct json_object *o, struct agent *a); /* what put_away said on its channel */
+	void (*put_away_message)(struct json_object *o, struct agent *a); /* a message of put_away() on its channel */
 	void (*end)(struct agent *a); /* after the last answers were given: the end of the machine; does not wait */
 };
 

@@ -23,7 +23,7 @@ int rootfs_mkdir(int root, const char *path, mode_t mode, struct error **err);
 int rootfs_open_file(int root, const char *path, struct error **err);
 /* replaces what is not a directory */
 int rootfs_symlink(int root, const char *path, const char *target, struct error **err);
-int rootfs_exists(int root, const char *path);     /* whatever it is, symlinks followed inside the root */
+int rootfs_exists(int root, const char *path);     /* of any file type; follows symlinks inside the root */
 int rootfs_is_program(int root, const char *path); /* a regular file that somebody may execute */
 /* The path that symlinks lead to, inside the root ("/usr/lib/systemd/systemd"), owned; -errno. */
 int rootfs_resolve(int root, const char *path, char **ret);

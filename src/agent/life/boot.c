@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * POST /v1/boot. The answer stays open while the machine runs; when the keeper's connection is lost
- * the machine goes on, and a second boot request (of a keeper that came back, or to an agent that
- * was respawned) is answered with what is so. */
+ * the machine continues. The answer to a second boot request (from a keeper that has reconnected,
+ * or to a respawned agent) reports the present state. */
 #include <errno.h>
 #include <unistd.h>
 
@@ -57,7 +57,7 @@ static void on_answer_closed(void *agent)
 	a->boot_answer = NULL;
 }
 
-/* What is so already, for a boot request that is not the first. */
+/* Reports the present state, to a boot request that is not the first. */
 static void tell_state(struct agent *a)
 {
 	if (a->ready_session)

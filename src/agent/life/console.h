@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What the init prints on its console goes to the keeper. */
+ * The console: forwards the init's console output to the keeper. */
 #pragma once
 
 #include "agent/core/agent.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Order: the machine's /run (anew for every start), the inittab where it needs help, sockets,
+ * Order: the machine's /run (a new one for every start), the inittab where it needs help, sockets,
  * config.json, crun. crun makes the terminal in the machine's own devpts and passes its master over
  * the console socket; it is detached, so that the init becomes the agent's child (the agent is a
  * subreaper). */
@@ -139,7 +139,7 @@ struct json_object *init_launch_spec(const struct platform_container *c, const s
 		mounts[n++] = c->mounts[i];
 	if (!c->hook_attaches)
 		mounts[n++] = run_mount;
-	/* What is mounted on a /run that is attached later would lie below it. */
+	/* A /run that is attached later would cover mounts made on it now. */
 	for (size_t i = c->hook_attaches ? 1 : 0; kind == INIT_SYSTEMD && i < ARRAY_SIZE(systemd_mounts); i++)
 		mounts[n++] = systemd_mounts[i];
 	if (b->modules_device)

@@ -42,7 +42,7 @@ static int signal_number(const char *text)
 	return 0;
 }
 
-/* What an init that we know understands comes first: an image's STOPSIGNAL is often meant for the
+/* A known init's own signal comes before the image's STOPSIGNAL: that is often meant for the
  * program that the image was made for, and busybox's init takes SIGTERM as "reboot". */
 int init_stop_signal(const struct agent *a)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * A line is "terminal:runlevels:action:command" (busybox's init/init.c, "inittab"). Alpine's stock
  * file calls openrc, which its base image lacks, and keeps a getty on six virtual terminals; init
- * would say so and start them anew for ever. */
+ * would report each failure and restart them for ever. */
 #include "agent/life/inittab.h"
 
 #include <ctype.h>

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
- * systemd opens /run/systemd/private once it takes requests from root, and the message bus is what
- * everybody else reaches it by: sessions may start when both are there, or, if that takes long,
- * without. READY=1 on $NOTIFY_SOCKET means that the boot is done. The machine's /run is a tmpfs
- * that the agent has mounted too, so inotify sees the sockets appear. Other inits say nothing: with
- * them both are so at once.
- */
+ * systemd opens /run/systemd/private once it takes requests from root; all others reach it by the
+ * message bus. Sessions may start when both are there, or without them if that takes long. READY=1
+ * on $NOTIFY_SOCKET means that the boot is done. The machine's /run is a tmpfs that the agent has
+ * mounted too, so inotify sees the sockets appear. Other inits report nothing; both marks are set
+ * at once.
+ * */
 #include "agent/life/readiness.h"
 
 #include <errno.h>

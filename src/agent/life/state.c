@@ -78,7 +78,7 @@ void state_adopt(struct agent *a)
 		return;
 	}
 	agent_enter(a, PHASE_RUNNING);
-	/* What it said while nobody listened is lost; it is not asked again. */
+	/* READY=1 may have been lost while no agent listened, so do not wait for it. */
 	a->ready_session = a->ready_init = 1;
 	init_adopt(a, (pid_t)pid, pidfd, (enum init_kind)kind, kept_take(KEPT_CONSOLE));
 	log_warning("went on with the running machine %s", a->boot->name);

@@ -76,8 +76,8 @@ void stop_handle(struct http_exchange *x, void *agent)
 		http_respond_error(x, r, err);
 		return;
 	}
-	/* Whoever asks last is heard: it may be in more of a hurry, and who asked before may have
-	 * gone away unnoticed. */
+	/* The last request counts: it may have a shorter time-out, and the client of the earlier
+	 * one may have gone unnoticed. */
 	if (a->stop_answer) {
 		error_set(&err, EBUSY, "another request to stop the machine came");
 		http_respond_error(TAKE_PTR(a->stop_answer), EBUSY, err);

@@ -28,8 +28,8 @@ size_t group_list(const char *text, const char *member, uint32_t first, gid_t *l
  * is escaped as systemd's cescape() does it. Owned. */
 char *account_linger_path(const char *name);
 
-/* What provisioning changes. A NULL text is a file that the image does not have: it stays away
- * (passwd and group are always made). */
+/* The account files, which provisioning changes. A NULL text is a file that the image lacks. It
+ * stays absent, except passwd and group, which are always made. */
 struct account_files {
 	char *passwd, *group, *shadow, *gshadow, *subuid, *subgid; /* owned; replaced in place */
 };

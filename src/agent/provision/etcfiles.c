@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What holm writes is marked, and what is not marked is somebody's own work and stays: a whole file
- * begins with MARK_FILE, a line ends with MARK_LINE. */
+ * Files in /etc. holm marks its own text: a whole file begins with MARK_FILE, a line ends with
+ * MARK_LINE. Text without a mark belongs to the image or the user, and stays. */
 #include "agent/provision/etcfiles.h"
 
 #include <errno.h>
@@ -157,7 +157,7 @@ int etc_write_machine_id(int root, const char *id, struct error **err)
 	AUTOFREE char *text = xasprintf("%s\n", id);
 	int r = rootfs_read(root, "/etc/machine-id", &old);
 	if (r < 0 && r != -ENOENT)
-		return 0; /* whatever it is, it is not ours to judge */
+		return 0; /* not a regular file: leave it as it is */
 	if (r >= 0 && strcspn(old, "\n") == 32)
 		return 0;
 	return rootfs_write(root, "/etc/machine-id", 0444, text, err);

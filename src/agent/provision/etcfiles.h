@@ -15,7 +15,8 @@ int etc_write_hostname(int root, const char *hostname, struct error **err);
 void etc_forget(int root);
 /* host_address: of host.holm.internal, or NULL */
 int etc_write_hosts(int root, const char *hostname, const char *host_address, struct error **err);
-/* Where resolv.conf is ours (or missing, or `take`: whatever it is). */
+/* Writes resolv.conf if it is missing or has holm's mark, or, with `take`, in any case. 0 or
+ * -errno. */
 int etc_write_resolv(int root, const struct resolv *resolv, int take, struct error **err);
 int etc_write_machine_id(int root, const char *id, struct error **err);
 /* Points /etc/localtime at the zone, where the image has it, unless somebody inside has set another

@@ -209,8 +209,8 @@ int provision_home(int root, const struct boot_user *u, struct error **err)
 	return u->name && u->uid != 0 ? step_home(root, u, err) : 0;
 }
 
-/* Where there is logind, the user's manager runs from boot on, so that sessions find their
- * XDG_RUNTIME_DIR. */
+/* Enables lingering if there is a logind: the user's manager then runs from boot on, and sessions
+ * find their XDG_RUNTIME_DIR. 0 or -errno. */
 static int step_linger(int root, const struct boot_user *u, struct error **err)
 {
 	if (!rootfs_exists(root, "/usr/lib/systemd/systemd-logind") &&

@@ -90,8 +90,7 @@ void version_handle(struct http_exchange *x, void *agent)
 	http_respond_json(x, 200, o);
 }
 
-/* What the agent itself keeps in memory: the second figure of /proc/self/statm, proc(5), in
- * pages. */
+/* Reports the agent's own memory: the second figure of /proc/self/statm (proc(5)), in pages. */
 void memory_handle(struct http_exchange *x, void *agent)
 {
 	AUTOFREE char *text = NULL;

@@ -238,8 +238,8 @@ void session_io_frames(struct session *s)
 		session_io_stream_lost(s);
 }
 
-/* Moves on what no event will tell of, the outputs that nobody writes any more or whose process has
- * ended; and to the client. */
+/* Moves the rest of outputs that will raise no further event, because they have no writer any more
+ * or the process has ended; and writes to the client. */
 static void output_rest(struct session *s)
 {
 	for (int more = 1; more;) {

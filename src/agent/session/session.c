@@ -99,8 +99,8 @@ void session_signal(struct session *s, int number)
 		s->early_signals |= 1ULL << (number - 1);
 		return;
 	}
-	/* What a terminal would send goes to the foreground's process group, or, without one, to
-	 * the command's. */
+	/* A terminal's signal goes to the foreground process group, or, without one, to the
+	 * command's. */
 	if (from_terminal && s->request->tty && s->outputs[0].fd >= 0 && ioctl(s->outputs[0].fd, TIOCSIG, number) == 0)
 		return;
 	kill(from_terminal ? -s->pid : s->pid, number);

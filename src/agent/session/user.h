@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Who a session is and what is around it: user, environment, working directory. All from the
- * machine's own files, read with its root at `root`. Used in the session's child, after it has
- * joined the machine. */
+ * A session's user, environment and working directory. They come from the machine's own files, with
+ * its root at `root`. The session's child calls this after it has joined the machine. */
 #pragma once
 
 #include <stdint.h>

@@ -55,7 +55,7 @@ struct share_stream {
 	struct source *stream_source, *replayer_source, *timer;
 	struct buffer in, out;                             /* of the stream */
 	uint32_t pid;                                      /* the replayer's; 0: it is not ready */
-	enum { TIMER_OFF, TIMER_IDLE, TIMER_RETRY } waits; /* what the timer runs for */
+	enum { TIMER_OFF, TIMER_IDLE, TIMER_RETRY } waits; /* the timer's purpose */
 };
 
 struct share_events {
@@ -98,7 +98,7 @@ static void stream_free(struct share_stream *s)
 	free(s);
 }
 
-/* ---- what is watched ---- */
+/* ---- watches ---- */
 
 static void append_watch(const struct watch *w, void *data)
 {
@@ -255,7 +255,7 @@ static void on_opened(int fd, struct buffer *early, void *data)
 		fail(s);
 }
 
-/* Where something is watched and there is no connection. */
+/* Connects, if there are watches and no connection. */
 static void connect_stream(struct share_stream *s)
 {
 	AUTO_WATCH_LIST struct watch_list wanted = { 0 };

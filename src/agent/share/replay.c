@@ -56,7 +56,7 @@ int share_replay_parse(const void *payload, size_t size, struct share_replay *re
 	return 0;
 }
 
-/* ---- what is done ---- */
+/* ---- operations ---- */
 
 /* The directory of this node, O_PATH, or -errno. */
 static int open_node(int root, uint64_t node)

@@ -19,7 +19,7 @@ int share_replay_parse(const void *payload, size_t size, struct share_replay *re
 int share_replay_do(int root, const struct share_replay *replay);
 
 struct share_replayer {
-	const char *path; /* where the share is mounted */
+	const char *path; /* the share's mount point */
 	const char *tag;
 	/* SOCK_SEQPACKET: gets events; gives a HELLO with its pid once it can serve, then a DONE
 	 * for each event */

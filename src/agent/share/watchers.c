@@ -171,7 +171,7 @@ static size_t total(const struct watchers *w)
 	return count;
 }
 
-/* What is found is taken over; *list is empty after. */
+/* Records the watches found in a process. Takes the entries of *list, which is empty afterwards. */
 static void know(struct watchers *w, pid_t pid, struct watch_list *list)
 {
 	struct watcher *k = find(w, pid);
@@ -217,7 +217,7 @@ static void enqueue_everybody(struct watchers *w)
 	}
 	if (d)
 		closedir(d);
-	/* Who is gone is not among them. */
+	/* Processes that have ended since are skipped later. */
 	for (size_t i = 0; i < w->known_count; i++)
 		enqueue(w->known[i].pid, w);
 	w->everybody = 0;
@@ -279,7 +279,8 @@ static void on_happened(void *data)
 	begin(w);
 }
 
-/* What came meanwhile gets its round; else the probe may wake us again. */
+/* The rest is over: scans for the processes that came meanwhile, or lets the probe wake the loop
+ * again. */
 static void on_rested(struct source *s, void *data)
 {
 	struct watchers *w = data;
@@ -310,7 +311,7 @@ static void on_ready(int code, void *data)
 		log_info("inotify watches are looked for every %d s: %s", SCAN_MS / 1000, strerror(-code));
 		w->scans = 1;
 	}
-	/* Who came before the probe did. */
+	/* Processes that began to watch before the probe was there. */
 	w->everybody = 1;
 	source_set_timer(w->again, 0);
 }

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Who inside watches what of the file systems that shares are: found without asking again and
- * again. */
+ * Watchers: the inodes of shares that processes inside watch, found without polling. */
 #pragma once
 
 #include "agent/share/watch_list.h"
@@ -14,8 +13,7 @@ void watchers_free(struct watchers *w); /* NULL is fine */
 /* File systems (major << 20 | minor) whose watches count, and no others. */
 void watchers_add_device(struct watchers *w, uint32_t device);
 void watchers_remove_device(struct watchers *w, uint32_t device);
-/* What is watched of one of them, settled, at most SHARE_WATCHES_MAX; added to *into, which is
- * empty. */
+/* Adds the settled watches of one share to *into, which is empty; at most SHARE_WATCHES_MAX. */
 void watchers_collect(const struct watchers *w, uint32_t device, struct watch_list *into);
 
 /* The watches of a process (its folder of /proc) on these devices, settled; added to *into, which

@@ -14,8 +14,8 @@ void generate_bash(FILE *out);
 void generate_zsh(FILE *out);
 void generate_fish(FILE *out);
 
-/* What completion offers for an option's value or a command's words: "choices a b" or a kind
- * ("machine"); "" for nothing. Owned. */
+/* The completions of an option's value or a command's words: "choices a b" or a kind ("machine");
+ * "" for none. Owned. */
 char *generate_value_of(const struct option_spec *s);
 /* Calls fn for every command with its full name behind "holm": "machine mount add", "version". */
 void generate_each(void (*fn)(FILE *out, const char *full_name, const struct command_group *g,

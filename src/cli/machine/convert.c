@@ -91,7 +91,7 @@ static int swap(const struct move *v, const struct machine *m, struct error **er
 	AUTO_ERROR struct error *later = NULL;
 	if (!from || !to)
 		return -EOPNOTSUPP;
-	int r = to->erase(directory, err); /* what a move that crashed left */
+	int r = to->erase(directory, err); /* the remains of a move that crashed */
 	if (r >= 0)
 		r = to->create(m, directory, err);
 	if (r >= 0)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What `ls` and `inspect` say about a machine. */
+ * Descriptions of a machine, for `ls` and `inspect`. */
 #pragma once
 
 #include "base/json.h"

@@ -195,7 +195,7 @@ int make_check_platform(const char *asked, struct error **err)
 	    asked, host.architecture);
 }
 
-/* What the machine's disk will stand on. */
+/* Copies the form of the image, which the machine's disk will lie on. 0 or -errno. */
 static int copy_form(struct machine *m, struct json_object *prepared, struct error **err)
 {
 	AUTO_STRV struct strv trees = { 0 };

@@ -210,7 +210,8 @@ static int build_request(const struct machine *m, struct options *o, enum run_ma
 	json_add_string(q, "cwd", workdir ? NULL : cwd);
 	json_add_bool(q, "detach", options_given(o, "detach") > 0);
 	const char *ssh = getenv("SSH_AUTH_SOCK");
-	/* What cannot be a socket's path is no reason to refuse the command. */
+	/* A value that cannot be a socket's path is ignored: the command can do without an
+	 * agent. */
 	if (!options_given(o, "detach") && ssh && *ssh == '/' && strlen(ssh) <= SSH_PATH_MAX)
 		json_add_string(q, "ssh_auth_sock", ssh);
 	*ret = TAKE_PTR(q);

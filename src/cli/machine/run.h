@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What `machine run` and `machine ssh` share: their options, and the way from words to a session.
- */
+ * Shared by `machine run` and `machine ssh`: their options, and the way from words to a session. */
 #pragma once
 
 #include "base/options.h"

@@ -27,8 +27,8 @@ const struct command_spec command_system_info = {
 	.run = run,
 };
 
-/* ---- programs of the host that only some commands need; the isolation's probes tell of the rest
- * ---- */
+/* ---- programs of the host that only some commands need; the isolation's probes cover the
+ * rest ---- */
 
 static void add_probe(struct json_object *probes, const char *name, int ok, const char *detail, const char *fix)
 {

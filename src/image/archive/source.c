@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Where images are loaded from.
+ * Sources of images to load.
  *
  * An archive is unpacked flat: each file under the hash of its path, each link as a symlink to the
  * hash of its target's path. So no path of the archive is ever a path here, whatever it says, and

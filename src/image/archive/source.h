@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Where images are loaded from: a directory, or an archive that is unpacked beside the library
- * first. */
+ * Sources of images to load: a directory, or an archive, which is first unpacked beside the
+ * library. */
 #pragma once
 
 #include "base/reserve.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What the commands of holm-image share. */
+ * Shared by the commands of holm-image. */
 #include "image/commands/command.h"
 
 #include <errno.h>

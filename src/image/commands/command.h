@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What the commands of holm-image share. Each command is one function: 0, or -errno with a text;
- * main() prints it. */
+ * Shared by the commands of holm-image. Each command is one function: 0, or -errno with an error,
+ * which main() prints. */
 #pragma once
 
 #include "base/format.h"

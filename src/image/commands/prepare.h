@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What `holm machine create` and `import` need of an image, as one JSON line on stdout
- * (docs/images.md). */
+ * Preparing an image for `holm machine create` and `import`, with the result as one JSON line on
+ * stdout (docs/images.md). */
 #pragma once
 
 #include "image/commands/command.h"
@@ -25,6 +25,6 @@ int prepare_image(struct library *l, const char *name, const char *digest, const
  * -EEXIST: the machine's name is among those that are taken. */
 int prepare_read_machine(struct json_object *annotations, const struct strv *taken, struct json_object **ret,
     struct error **err);
-/* What --form says; "disk" where it says nothing. */
+/* The value of --form; "disk" without it. */
 enum prepare_form prepare_form(struct options *o);
 #define PREPARE_ANNOTATION "org.holm.machine"

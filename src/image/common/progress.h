@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What a person sees while something takes long, on stderr: a bar per layer on a terminal, plain
- * lines otherwise, or nothing. */
+ * Progress of long work, on stderr: a bar for each layer on a terminal, plain lines otherwise, or
+ * nothing. */
 #pragma once
 
 #include <stdint.h>
@@ -24,8 +24,8 @@ void progress_note(struct progress *p, const char *format, ...) PRINTF_LIKE(2, 3
 /* Starts a bar; total 0 when the end is not known. Its number. */
 int progress_add(struct progress *p, const char *label, uint64_t total);
 void progress_update(struct progress *p, int bar, uint64_t done);
-/* What it is doing, in place of the bytes: "waiting", "retrying in 2 s". NULL: bytes again. Seen on
- * bars only. */
+/* Shows a state in the place of the bytes: "waiting", "retrying in 2 s". NULL: bytes again. Bars
+ * only. */
 void progress_state(struct progress *p, int bar, const char *state);
 /* The bar is full; `word` says how it ended: "done", "there already". */
 void progress_finish(struct progress *p, int bar, const char *word);

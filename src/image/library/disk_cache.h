@@ -5,7 +5,7 @@
 #include "image/common/progress.h"
 #include "image/library/image.h"
 
-/* Where the disk of the image with this manifest digest is or will be. Owned. */
+/* The path of the disk of the image with this manifest digest, which need not exist. Owned. */
 char *disk_cache_path(struct library *l, const char *digest);
 /* Makes the disk unless it is there, and finds the image's init in it. Two processes make it once.
  * ret_path, ret_init (NULL: the image has none): owned. The layers are verified against the

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What to do after one exchange of a fetch.
+ * The next step after one exchange of a fetch.
  *
- * A table says for each status what it means. Retries are bounded: a number of attempts that starts
+ * A table gives the meaning of each status. Retries are bounded: a number of attempts that starts
  * again only if an attempt brought PROGRESS_MIN bytes, waits that double, and Retry-After is
  * followed up to a limit. So a registry that sends a byte at a time does not hold a pull for ever.
  * What fails at a mirror goes on at the next endpoint; what fails at a redirect's target goes back
@@ -280,8 +280,8 @@ int fetch_judge(struct fetch_context *c, struct fetch *f, CURLcode code, struct 
 	if (q->error) {
 		struct error *own = TAKE_PTR(q->error);
 		r = error_set(err, own->code, "%s", own->text);
-		/* What is wrong with the bytes may be right elsewhere; what is wrong here (a full
-		 * disk) is not. */
+		/* Another endpoint may have the right bytes; it does not help against a full disk
+		 * here. */
 		int theirs = own->code == EFBIG || own->code == EPROTO;
 		error_free(own);
 		if (theirs && f->restart(f, NULL) < 0)

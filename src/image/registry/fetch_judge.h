@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What to do after one exchange of a fetch. */
+ * The next step after one exchange of a fetch. */
 #pragma once
 
 #include "image/registry/fetch.h"

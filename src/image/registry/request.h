@@ -26,7 +26,7 @@ struct request {
 	CURL *easy;
 	struct request_body *body; /* borrowed, or NULL */
 	struct curl_slist *headers;
-	/* What the body of a 200 or 206 goes to. -errno ends the exchange. */
+	/* Receives the body of a 200 or 206. -errno ends the exchange. */
 	int (*on_body)(struct request *q, const void *data, size_t size, struct error **err);
 	void *data;
 	/* The answer */
@@ -39,7 +39,7 @@ struct request {
 	int headers_ended;  /* the blank line came: libcurl takes a connection that ends before for an empty body */
 	struct challenge challenge;
 	struct buffer error_body; /* of any other status: its beginning */
-	struct error *error;      /* what on_body or the caps had to say */
+	struct error *error;      /* of on_body or of a cap */
 	char curl_error[CURL_ERROR_SIZE];
 	int peer_refused; /* far_only ended the exchange */
 };

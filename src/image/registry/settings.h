@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What $XDG_CONFIG_HOME/holm/config says about registries:
+ * The settings of registries in $XDG_CONFIG_HOME/holm/config:
  *
  *   [registry "docker.io"]
  *   mirror = mirror.example.com/docker    ; tried first, in this order; a path in front of the

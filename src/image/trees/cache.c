@@ -280,8 +280,8 @@ static int name_all(struct making *m, struct error **err)
 	return r;
 }
 
-/* What is left under a temporary name: empty where it was not finished, else one that was there
- * already (a layer that an image has twice). */
+/* Removes the remains under a temporary name: an unfinished tree, or one that existed already (a
+ * layer that an image has twice). */
 static void making_done(struct making *m)
 {
 	AUTOFREE int *full = xcalloc(m->image->manifest->layer_count + 1, sizeof *full);

@@ -149,8 +149,8 @@ static int set_xattr(int fd, const struct tar_xattr *x)
 	return fsetxattr(fd, x->name, x->value, x->size, 0) < 0 ? -errno : 0;
 }
 
-/* What a user namespace may not set (trusted.*, other labels), or what names ids that it has not,
- * is left out. */
+/* Sets extended attributes, except those that a user namespace may not set (trusted.*, other
+ * labels) and those with ids that it does not map. */
 int tree_set_xattrs(int fd, const struct tar_xattr *xattrs, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The end of a layer. A whiteout is made only where something is below it: overlayfs shows others
- * as names without files where a directory is in one tree only. A folder is finished when nothing
- * is made in it any more, as that would change its time, and its mode may shut us out. */
+ * The end of a layer. A whiteout is made only if the layers below have the name: overlayfs shows
+ * others as names without files where a directory is in one tree only. A directory gets its mode
+ * and time after its last file: a new file would change the time, and the mode may make it
+ * unsearchable. */
 #include <errno.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What the parts of the tree writer share: write.c (what entries do), lower.c (what is below),
- * files.c (files made and removed), finish.c (what can be said only at the end). */
+ * Shared by the parts of the tree writer: write.c (entries), lower.c (the layers below), files.c
+ * (creating and removing files), finish.c (the end of a layer). */
 #pragma once
 
 #include "base/reserve.h"
@@ -65,8 +65,8 @@ int tree_make_file(struct tree_writer *w, int parent, const char *name, const st
     struct tar_reader *reader, struct error **err);
 /* Takes a name away, in memory and on disk, and with a folder all that is in it. */
 int tree_remove(struct tree_writer *w, struct disk_name *name, struct error **err);
-/* What folders and files get: owners (with owners the mapping does not have counted, and their
- * special bits taken), extended attributes. */
+/* Set the owner and the extended attributes of directories and files. Owners that are not mapped
+ * are counted, and such a file loses its set-id bits. */
 int tree_set_owner(struct tree_writer *w, int fd, const char *name, uint32_t uid, uint32_t gid, uint32_t *mode);
 int tree_set_xattrs(int fd, const struct tar_xattr *xattrs, size_t count);
 /* The name that an attribute of a tree's folder has in its image. Owned; NULL: it is left out. */
@@ -75,8 +75,8 @@ char *tree_xattr_from_disk(int fd, const char *name);
 /* lower.c. */
 /* Learns what is below, once; waits for it. */
 int tree_need_lower(struct tree_writer *w, struct error **err);
-/* What is below `name` in a folder of ours: 1 and a borrowed descriptor of the directory that has
- * it, 0 nothing, -errno. */
+/* Looks `name` of a directory up in the layers below. 1 and a borrowed descriptor of the directory
+ * that has it, 0 for none, -errno. */
 int tree_lower_look(struct tree_writer *w, const struct disk_inode *directory, const char *name, struct stat *ret,
     int *ret_parent, struct error **err);
 /* Takes a name over from below: a folder with its metadata, a symlink's target, that there is a

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What is said between the three kinds of processes that make trees. Packets on SOCK_SEQPACKET
+ * The messages between the three kinds of processes that make trees: packets on SOCK_SEQPACKET
  * pairs. */
 #pragma once
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What a layer needs of those below it: folders that it does not describe keep what they were
- * there, hard links lead to files there, and symlinks there are followed. Folders are taken over
- * into the layer's own tree; of other files only the name in memory, so that they are looked for
+ * The layers below. Directories that a layer does not describe keep their attributes from there,
+ * hard links lead to files there, and symlinks there are followed. Directories are copied into the
+ * layer's own tree. Of other files only the name is kept, in memory, so that each is looked up
  * once. */
 #include <errno.h>
 #include <fcntl.h>
@@ -36,7 +36,8 @@ int tree_need_lower(struct tree_writer *w, struct error **err)
 	return r;
 }
 
-/* What is below a folder of ours: w->lower_directory, empty when nothing is. */
+/* Finds a directory in the layers below: w->lower_directory, which is empty when there is none. 0
+ * or -errno. */
 static int find_directory(struct tree_writer *w, const struct disk_inode *directory, struct error **err)
 {
 	if (w->lower_of == directory)

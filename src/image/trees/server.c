@@ -16,7 +16,8 @@
 #include "image/trees/jobs_internal.h"
 #include "image/trees/write.h"
 
-/* Whoever closes its end of a pair is to be seen by the other: nobody else may have a copy. */
+/* Closes the ends of all other pairs, because a pair's end of file comes only after the last copy
+ * is closed. */
 static void close_others(struct tree_server *s, size_t layer)
 {
 	fd_close(s->control[1]);
@@ -40,7 +41,7 @@ static void start(struct tree_server *s, size_t layer)
 		_exit(tree_worker_run(s->jobs, layer, s->ends[layer][1]) < 0);
 	}
 	s->workers[layer] = pid;
-	fd_close(TAKE_FD(s->ends[layer][1])); /* where fork failed, that is what tells it */
+	fd_close(TAKE_FD(s->ends[layer][1])); /* if fork(2) failed, the other end sees the close */
 }
 
 static void stop_all(struct tree_server *s)

@@ -29,8 +29,8 @@ void tree_directory_done(struct tree_directory *d);
 int tree_view_root(const struct tree_view *v, struct tree_directory *ret);
 /* The directory `name` in d: 0, -ENOENT, -ENOTDIR (symlinks too), -errno. */
 int tree_view_enter(const struct tree_directory *d, const char *name, struct tree_directory *ret);
-/* What `name` in d is: 0, its stat and the (borrowed) descriptor of the directory that has it;
- * -ENOENT, -errno. */
+/* Looks `name` up in d. 0, its stat and the descriptor (borrowed) of the directory that has it;
+ * -ENOENT; -errno. */
 int tree_view_look(const struct tree_directory *d, const char *name, struct stat *ret, int *ret_parent);
 
 /* The first of paths (NULL-terminated list, absolute) that is, with symlinks followed inside the

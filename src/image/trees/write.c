@@ -177,8 +177,8 @@ static int apply_link(const struct disk_walk *walk, const struct tar_entry *e, c
 	return r;
 }
 
-/* What was taken over from below goes away again; folders stay while something of the layer's own
- * is in them. */
+/* Removes copies from the layers below. A directory stays while it has a file of the layer's
+ * own. */
 static int hide_inside(struct tree_writer *w, struct disk_inode *directory, struct error **err)
 {
 	int r = 0;

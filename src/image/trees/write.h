@@ -15,7 +15,7 @@ struct tree_write {
 	 * below are finished and says which they are. NULL: there are none. 0 or -errno. */
 	int (*lower)(void *data, struct tree_view *ret, struct error **err);
 	void *data;
-	/* What came of it; tree_write_done() frees it. */
+	/* The result; tree_write_done() frees it. */
 	struct strv skipped;   /* device nodes that could not be made, the first thousand */
 	uint64_t skipped_more; /* how many there were beyond those */
 	/* files whose owners the mapping does not have: nobody's, or root's where there is no

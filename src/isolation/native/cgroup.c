@@ -103,8 +103,8 @@ static int make_in(struct isolation_run *run, const char *parent)
 		return made;
 	/* The umask of the keeper is strict; the agent's own ids may look at it. */
 	int result = chmod(path, 0755) < 0 ? -errno : hand_to_agent(run, path);
-	/* Where the kernel lets a cgroup with processes hand its controllers down, that is at the
-	 * root, limits become possible. */
+	/* The kernel lets only the root cgroup have processes and pass its controllers down. There,
+	 * limits become possible. */
 	for (size_t i = 0; i < ARRAY_SIZE(controllers); i++)
 		cgroup_write(parent, "cgroup.subtree_control", controllers[i]);
 	if (result >= 0)

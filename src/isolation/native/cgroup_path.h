@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Where a process's cgroup (version 2) is in the file system. Pure. */
+ * The path of a process's cgroup (version 2) in the file system. Pure. */
 #pragma once
 
 /* mountinfo: the text of /proc/self/mountinfo; cgroup: of /proc/PID/cgroup (cgroups(7); on hybrid

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The keeper's processes in a native run. All are bound to the keeper's death, but for pasta where
- * it lives in the agent's pid namespace: that dies with the agent, and the agent with the
- * keeper. */
+ * The keeper's processes in a native run. All die with the keeper. pasta may run in the agent's
+ * pid namespace: then it dies with the agent, and the agent with the keeper. */
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What the agent gets to see of the host: shares, and the directories below the machine's own.
+ * The agent's view of the host: shares, and the directories below the machine's own.
  *
  * An ordinary user's agent takes a share from the path: the user's id is its own. Root's has none
  * of the host's ids; so each share comes as a detached mount that shows id 0 of the disk as id 0

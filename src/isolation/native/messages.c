@@ -20,7 +20,7 @@ int native_message_parse(const char *text, struct native_message *ret)
 	static const struct {
 		const char *key;
 		enum native_message_kind on;
-		int off; /* what false means; -1: nothing */
+		int off; /* message for false; -1: none */
 	} flags[] = {
 		{ "user", NATIVE_MESSAGE_USER, -1 },
 		{ "ready", NATIVE_MESSAGE_READY, -1 },

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What the agent of a native machine says on its socket besides streams (docs/native.md). It runs
- * next to what the machine runs, so nothing of it is believed before it is checked. */
+ * Messages of a native machine's agent on its socket, besides streams (docs/native.md). The agent
+ * runs beside the machine's programs, so all of it is checked. */
 #pragma once
 
 #include <stdint.h>

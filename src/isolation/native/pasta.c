@@ -180,7 +180,7 @@ void native_network_stop(struct isolation_run *run)
 			continue;
 		c->leaving = 1;
 		kill(-c->pid, SIGKILL);
-		kill(c->pid, SIGKILL); /* where it has left its group */
+		kill(c->pid, SIGKILL); /* in case it has left its group */
 	}
 }
 

@@ -179,7 +179,7 @@ void native_explain(const struct native_facts *facts, enum native_fact f, char *
 	}
 }
 
-/* ---- what is remembered ---- */
+/* ---- the cache ---- */
 
 char *native_find_program(const char *name, const char *package, struct error **err)
 {

@@ -15,14 +15,14 @@ enum native_fact { NATIVE_USERNS, NATIVE_NESTED, NATIVE_OVERLAY, NATIVE_PROC, NA
 
 struct native_facts {
 	int32_t codes[NATIVE_FACT_COUNT]; /* 0: works; a positive errno; ECANCELED: something before it failed */
-	char text[NATIVE_TEXT_MAX];       /* what is said about the user namespace when it failed */
+	char text[NATIVE_TEXT_MAX];       /* the error of the user namespace, if it failed */
 };
 
 extern const char *const native_fact_names[NATIVE_FACT_COUNT]; /* as `holm system info` calls them */
 
 /* Tries everything, in a child; never longer than NATIVE_PROBE_DEADLINE_MS and a little. */
 void native_try(const struct idmap *map, struct native_facts *ret);
-/* What is wrong with a fact, and what to do about it; both owned, *ret_fix may be NULL. */
+/* Explains a failed fact and its remedy; both owned, *ret_fix may be NULL. */
 void native_explain(const struct native_facts *facts, enum native_fact f, char **ret_detail, char **ret_fix);
 /* Whether machines can run natively here: 0, or an error that names what is missing and the fix.
  * Once it worked it is believed until the host reboots or one of its parts changes. *ret_map (may

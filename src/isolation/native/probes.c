@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What `holm system info` says about machines in namespaces. Namespaces are tried, all in one child
- * with a deadline; the rest is read. What only makes a machine poorer (network, limits) is told
- * apart from what it cannot do without by its text. */
+ * The probes of `holm system info` for machines in namespaces. One child with a deadline tries the
+ * namespaces; the rest is read. The text of a probe says whether a machine needs the feature, or
+ * only loses something without it (network, limits). */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>

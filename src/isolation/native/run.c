@@ -202,8 +202,8 @@ static int native_set_limits(struct isolation_run *run, uint64_t cpus, uint64_t 
 	if (run->end.begun || run->stage != NATIVE_CONNECTED)
 		return error_set(err, EOPNOTSUPP, "the machine is not running yet");
 	cpus = cpus ? cpus : machine_cpus(run->machine);
-	/* What may be refused comes first, so that it is all or nothing; the same as before needs
-	 * no limit that the host does not have. */
+	/* Sets first what the host may refuse, so that the change is all or nothing. An unchanged
+	 * value needs no support of the host. */
 	int result = native_cgroup_limits(run, cpus, memory == run->memory ? 0 : memory, err);
 	if (result < 0)
 		return result;
@@ -214,7 +214,7 @@ static int native_set_limits(struct isolation_run *run, uint64_t cpus, uint64_t 
 	return result < 0 ? error_set_errno(err, result, "cannot tell the agent") : 0;
 }
 
-/* ---- what the agent is told, and what people are ---- */
+/* ---- settings for the agent, and state for people ---- */
 
 static void native_resolv(struct isolation_run *run, struct json_object *resolv)
 {

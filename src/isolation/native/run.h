@@ -104,7 +104,7 @@ const char *native_child_name(enum native_child_kind kind);
 /* folders.c */
 /* before the agent listens: kept for then */
 int native_share_announce(struct isolation_run *run, const struct isolation_share *s, struct error **err);
-int native_shares_send(struct isolation_run *run, struct error **err); /* what was kept, to the agent */
+int native_shares_send(struct isolation_run *run, struct error **err); /* sends the kept shares to the agent */
 int native_add_share(struct isolation_run *run, const struct isolation_share *s,
     void (*done)(int, const char *, void *), void *data, struct error **err);
 int native_remove_share(struct isolation_run *run, const char *tag, void (*done)(int, const char *, void *), void *data,

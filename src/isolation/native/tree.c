@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What a machine wrote belongs to ids that the user has on loan: the kernel lets the user delete it
- * only as root of a user namespace in which they are mapped. The folder is opened outside, as the
- * way to it may lead through directories that nobody may enter in there. */
+ * Deleting a machine's files. They belong to subordinate ids of the user, and the kernel lets the
+ * user delete them only as root of a user namespace that maps those ids. The directory is opened
+ * outside of it, because directories on its path may be unsearchable inside. */
 #include "isolation/native/tree.h"
 
 #include <dirent.h>

@@ -5,4 +5,4 @@
 #pragma once
 
 int native_tun_check(int single);     /* 0 or -errno */
-const char *native_tun_fix(int code); /* what to type then */
+const char *native_tun_fix(int code); /* the command that helps */

@@ -62,7 +62,7 @@ void custom_kernel_modules(const char *modules_dep, struct strv *files)
 			AUTOFREE char *needs = xstrndup(line + size + 1, strcspn(line + size + 1, "\n"));
 			AUTO_STRV struct strv words = { 0 };
 			strv_split(&words, needs, " ");
-			for (size_t n = words.count; n-- > 0;) /* what is loaded first is named last */
+			for (size_t n = words.count; n-- > 0;) /* modules.dep names the first module to load last */
 				add_once(files, words.items[n]);
 			add_once(files, file);
 			break;

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The probe forks once: the child may hang in KVM, so the parent waits for its answer on a pipe
- * until a deadline and kills it. What is measured is processor time, so a busy host does not look
- * like a slow one. An answer about the hardware is kept for as long as the host runs, in the
- * runtime folder; what an administrator can change at any time (the device, its permissions) is
- * looked at anew.
- */
+ * The probe forks once. The child may hang in KVM, so the parent waits for its answer on a pipe
+ * until a deadline, and then kills it. It measures processor time, so a busy host does not look
+ * like a slow one. The runtime folder caches an answer about the hardware until the host reboots.
+ * The device and its permissions, which an administrator can change at any time, are checked each
+ * time. */
 #include "isolation/vm/probe.h"
 
 #include <errno.h>
@@ -133,7 +132,7 @@ int probe_cache_parse(const char *line, const char *key, struct probe_result *re
 	return -EINVAL;
 }
 
-/* What a verdict depends on: this boot, this QEMU. */
+/* The key of a cached verdict: this boot and this QEMU. Owned. */
 static char *cache_key(void)
 {
 	AUTOFREE char *boot = NULL;

@@ -31,7 +31,7 @@ struct probe_result {
 
 /* One line for a person, borrowed. */
 const char *probe_text(enum probe_verdict v);
-const char *probe_fix(enum probe_verdict v); /* what to do, or NULL */
+const char *probe_fix(enum probe_verdict v); /* the remedy, or NULL */
 /* Runs the guest, in a child; never longer than PROBE_DEADLINE_MS. */
 struct probe_result probe_run(void);
 /* The cached line of a result, and back: "v1 BOOT-ID DEVICE VERDICT MICROSECONDS\n". 0 or -EINVAL

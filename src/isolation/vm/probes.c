@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What `holm system info` says about virtual machines. */
+ * The probes of `holm system info` for virtual machines. */
 #include <errno.h>
 #include <unistd.h>
 

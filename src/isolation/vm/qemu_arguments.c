@@ -160,8 +160,8 @@ static void add_network(const struct qemu_plan *p, struct strv *argv)
 	}
 	add_option(argv, "-device", "virtio-net-pci,netdev=network,mac=52:54:00:0a:4d:02,romfile=");
 	if (p->network == VM_NETWORK_USER && p->filter_fd >= 0) {
-		/* What the guest sends goes through the keeper's filter (user_network.c) and comes
-		 * back from it. */
+		/* The guest's frames go through the keeper's filter (user_network.c) and come back
+		 * from it. */
 		add_socket(argv, "filter-out", p->filter_fd);
 		add_socket(argv, "filter-in", p->filter_back_fd);
 		/* Frames of the guest pass the filters from the last to the first: what comes back

@@ -46,7 +46,7 @@ struct qemu_plan {
 	size_t share_count;
 	unsigned slots;      /* root ports for hot-plug: shares, then the images' controller */
 	uint32_t vsock_cid;  /* 0: the transport is serial */
-	uint32_t vsock_port; /* where the keeper listens */
+	uint32_t vsock_port; /* of the keeper's listener */
 	int vsock_secret_fd; /* memfd with the boot's secret; given to the guest as opt/org.holm/secret */
 };
 

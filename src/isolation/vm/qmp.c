@@ -43,7 +43,7 @@ struct qmp {
 	struct pending pending[QMP_PENDING_MAX];
 	int64_t next_id;
 	int ready;
-	int close_code; /* what `closed` will say */
+	int close_code; /* the arguments of `closed` */
 	char *close_why;
 	struct qmp_events events;
 	void *data;

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  * One run of a virtual machine.
  *
- * start: the plan is made (probe, network, bundle), share servers and passt are started, then QEMU
- * with all its descriptors. Nothing is waited for: the monitor's greeting, the agent's ports and
- * the end come as events on the loop. end: QEMU exits by itself when the guest powers off (the
- * monitor tells us first that it was so), or run_fail() ends it. QEMU gets SIGTERM, and SIGKILL
- * after a time limit. When no child is left, `ended` is told, from the loop.
- */
+ * Start. The keeper makes the plan (probe, network, bundle), then starts the share servers and
+ * passt, then QEMU with all its descriptors. It waits for nothing: the monitor's greeting, the
+ * agent's ports and the end are events on the loop.
+ *
+ * End. QEMU exits by itself when the guest powers off, which the monitor reports first. Or
+ * run_fail() ends it: by SIGTERM, and by SIGKILL after a time limit. When no child is left, the
+ * loop calls `ended`. */
 #include "isolation/vm/run.h"
 
 #include <errno.h>
@@ -199,7 +200,7 @@ static void vm_kill(struct isolation_run *run)
 	children_kill(run, SIGKILL);
 }
 
-/* ---- what the agent is told, and what people are ---- */
+/* ---- settings for the agent, and state for people ---- */
 
 static void vm_resolv(struct isolation_run *run, struct json_object *resolv)
 {

@@ -98,7 +98,7 @@ static void pass_on(struct user_network *n)
 	}
 	while (n->out.size > 0 && buffer_write(&n->out, n->back) > 0)
 		;
-	/* What does not fit waits in the socket, and with it the guest. */
+	/* Frames that do not fit wait in the socket, and so does the guest. */
 	source_set_events(n->back_source, n->out.size > 0 ? EPOLLOUT : 0);
 	source_set_events(n->from_source, n->out.size < BACKLOG_MAX / 2 ? EPOLLIN : 0);
 }

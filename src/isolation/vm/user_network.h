@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What a guest on QEMU's user network may send: pure, for the tests. */
+ * The filter of a guest's frames on QEMU's user network. Pure, for the tests. */
 #pragma once
 
 #include <stddef.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What the keeper asks of the agent: who it is, to boot, to stop, and small news. The boot's answer
- * stays open while the machine runs; its lines are a table of handlers. An agent that comes back
- * after a crash is asked the same and answers that the machine runs already. Everything here comes
- * from inside and is checked. */
+ * The keeper's requests to the agent: its version, boot, stop, and small messages. The answer to
+ * boot stays open while the machine runs; a table of handlers reads its lines. An agent that has
+ * been respawned after a crash gets the same request, and answers that the machine runs already.
+ * All answers come from inside and are checked. */
 #include <errno.h>
 
 #include "base/alloc.h"
@@ -49,7 +49,7 @@ static void on_version(int code, struct json_object *body, const struct error *e
 	if (protocol != AGENT_PROTOCOL) {
 		keeper_fail(k, EPROTO, &(struct strv){ 0 },
 		    "the agent inside (version %s) speaks protocol %llu, this holm (%s) speaks %d: the guest bundle is "
-		    "not of this installation; install both anew",
+		    "not of this installation; install both again",
 		    shown, (unsigned long long)protocol, HOLM_VERSION, AGENT_PROTOCOL);
 		return;
 	}

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What a machine takes over from the host: time zone, resolver, the name of a group. */
+ * Facts of the host that a machine copies: time zone, resolver, the name of a group. */
 #pragma once
 
 #include <sys/types.h>

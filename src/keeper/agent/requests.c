@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What the agent may ask of the keeper: sockets that are lent, to keep what the console prints, and
- * to hear of what the host changes in shares. */
+ * The agent's requests to the keeper: lent sockets, the console's output, and the host's changes in
+ * shares. */
 #include <errno.h>
 
 #include "base/alloc.h"

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A packet of the server's becomes a frame on the agent's stream, and the other way round; what a
- * payload says is none of the keeper's business, but for one thing: when the agent's stream ends,
- * the server is told that nobody replays any more, because then the replayer's process id may
- * become somebody else's.
+ * The relay of share events. A packet of the server becomes a frame on the agent's stream, and vice
+ * versa. The keeper does not read payloads. It writes one itself: when the agent's stream ends, it
+ * tells the server that there is no replayer, because another process may get the replayer's
+ * process id then.
  *
- * Nothing is read from a side while the other one takes nothing. A packet without an agent to hear
- * it is dropped: an agent that comes begins with what it knows. */
+ * While one side is full, the keeper does not read from the other. Without an agent it drops
+ * packets, because a new agent sends its watches first. */
 #include "keeper/shares/events.h"
 
 #include <errno.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What stands between the machine's network device and the host's loopback. pasta(1) connects its
+ * The gate between the machine's network device and the host's loopback. pasta(1) connects its
  * sockets on the host to whatever address a packet has, older ones also to 127.0.0.1 and 0.0.0.0,
  * which are the host's own there, and root inside can route these through its device.
  *
@@ -231,7 +231,7 @@ int native_gate_start(struct native *n, struct error **err)
 	return n->gate;
 }
 
-/* Who has ended is nobody's zombie for long (orphans.c). */
+/* orphans.c reaps the process. */
 void native_gate_stop(struct native *n)
 {
 	if (n->gate >= 0)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What the keeper tells the agent on the control socket (docs/native.md), as structures. */
+ * The keeper's messages to the agent on the control socket (docs/native.md), as structures. */
 #pragma once
 
 #include <stdint.h>

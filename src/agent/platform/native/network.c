@@ -25,7 +25,7 @@
 
 enum { STEP_MS = 10 * 1000 };
 
-/* What crun does for a namespace that it makes itself. */
+/* Sets the loopback device up, as crun does for a namespace that it makes itself. 0 or -errno. */
 static int loopback_up(void)
 {
 	struct ifreq request = { .ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING };

@@ -23,7 +23,7 @@
 #include "base/log.h"
 #include "base/path.h"
 
-/* What crun is made of, on any distribution. */
+/* The host's directories that hold crun and its libraries, on any distribution. */
 static const char *const taken[] = { "usr", "lib", "lib32", "lib64", "libx32", "bin", "sbin", "nix", "gnu" };
 static const char *const nodes[] = { "null", "zero", "full", "random", "urandom", "tty", "fuse", "net/tun" };
 
@@ -168,8 +168,8 @@ static int put_own(const struct clones *c, struct error **err)
 	return r < 0 ? error_set_errno(err, r, "cannot fill the agent's root") : 0;
 }
 
-/* Where the host has cgroup2 at the same place, it came along with /sys, and the kernel does not
- * put a file system on itself: something lies in between. */
+/* Mounts cgroup2. If the host has it at the same place, it came along with /sys, and the kernel
+ * refuses to mount a file system on itself. So a tmpfs lies in between. 0 or -errno. */
 static int put_cgroup2(void)
 {
 	unsigned long flags = MS_NOSUID | MS_NODEV | MS_NOEXEC;
@@ -193,8 +193,8 @@ static int make_root(struct native *n, const struct clones *c, struct error **er
 	if ((r = put_kernel(err)) < 0 || (r = put_trees(c, err)) < 0 || (r = put_devices(n, c, err)) < 0 ||
 	    (r = put_own(c, err)) < 0)
 		return r;
-	/* Where no cgroup2 can be mounted, what the host has there shows, and the machine goes
-	 * without groups of its own. */
+	/* If cgroup2 cannot be mounted, the host's shows, and the machine has no groups of its
+	 * own. */
 	r = put_cgroup2();
 	n->writable_cgroup = r >= 0;
 	if (r < 0)
@@ -225,7 +225,7 @@ int native_place_make(struct native *n, struct error **err)
 		log_warning("the machine gets no cgroup: %s", strerror(-moved));
 	n->writable_cgroup = moved >= 0;
 	if (n->writable_cgroup)
-		cgroup_remove(); /* what a run that was killed has left */
+		cgroup_remove(); /* the groups of a run that was killed */
 	return 0;
 }
 

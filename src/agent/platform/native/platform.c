@@ -291,7 +291,7 @@ static void on_end(struct source *s, void *data)
 	loop_exit(((struct agent *)data)->loop, 0);
 }
 
-/* What waits in the streams is the kernel's to deliver; what waits in the loop gets its turn. */
+/* Ends the agent. The kernel delivers the data in the streams; the loop runs its pending events. */
 static void end(struct agent *a)
 {
 	if (loop_add_timer(a->loop, clock_deadline(END_MS), on_end, a, NULL) < 0)

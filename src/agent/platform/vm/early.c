@@ -92,7 +92,7 @@ int early_prepare(void)
 	int nodes = modules_make_nodes("/lib/holm/modules.devname");
 	if (nodes < 0)
 		log_warning("not every device node could be made: %s", strerror(-nodes));
-	/* Where the kernel looks for it; this program under that name. */
+	/* The kernel runs /sbin/modprobe: this program, under that name. */
 	mkdir("/sbin", 0755);
 	if (symlink("/init", "/sbin/modprobe") < 0 && errno != EEXIST)
 		log_warning("kernel modules will not be loaded on demand: %s", strerror(errno));

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What the VM needs before anything else runs: a root that is not the initial ramfs's, modules, the
- * kernel's file systems. */
+ * The early boot of a VM, before anything else runs: a root other than the initial ramfs, modules,
+ * the kernel's file systems. */
 #pragma once
 
 int early_prepare(void); /* 0 or -errno; what went wrong is in the log */
