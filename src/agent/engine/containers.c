@@ -382,6 +382,7 @@ void container_ended(struct container *c, int status)
 /* It did not start: it is as before, with an error. */
 static void fail_start(struct container *c, int code, const struct error *err)
 {
+	struct engine *engine = c->engine;
 	free(c->record.error);
 	c->record.error = xstrdup(error_text(err, code));
 	c->record.exit_code = code == -ENOENT ? EXIT_NOT_FOUND : code == -EACCES ? EXIT_NOT_EXECUTABLE : 128;
@@ -403,6 +404,7 @@ static void fail_start(struct container *c, int code, const struct error *err)
 	if (!c->remove)
 		waiters_tell(c, 0);
 	container_clean(c);
+	engine_serve(engine);
 }
 
 static int explain_failure(struct container *c, struct error **err)
@@ -459,6 +461,7 @@ void container_started(struct container *c, pid_t pid)
 		container_signal(c, SIGKILL);
 	container_open_ports(c);
 	waiters_started(c);
+	engine_serve(c->engine);
 	if (c->remove)
 		container_signal(c, SIGKILL);
 	else if (c->engine->stopping)

@@ -59,6 +59,7 @@ struct engine {
 	unsigned limits;              /* that the machine has: bits of docker_limit */
 	struct network *networks;     /* by name */
 	struct source *docker_socket; /* NULL: no container has asked for it */
+	struct source *unanswered;    /* until then clients wait; NULL: they are served */
 };
 
 /* ---- containers ---- */
@@ -147,6 +148,8 @@ void container_save(struct container *c);
 /* Starts it; the exchange (or NULL) is answered when the process runs or cannot. */
 void container_start(struct container *c, struct http_exchange *x);
 void engine_tell_stopped(struct engine *e); /* once nothing runs any more, if the machine stops */
+/* Serves clients, once no container is on its way that a new engine starts. */
+void engine_serve(struct engine *e);
 void container_starter_gone(void *data);
 void container_go_on(struct container *c); /* a start that has waited for another container */
 void container_signal(struct container *c, int number);

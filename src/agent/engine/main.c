@@ -25,12 +25,13 @@
 #include "agent/engine/volumes.h"
 #include "base/alloc.h"
 #include "base/atomic_file.h"
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/path.h"
 #include "docker/route.h"
 
-enum { GIVEN_MAX = 64 * 1024 };
+enum { GIVEN_MAX = 64 * 1024, ANSWER_MS = 30 * 1000 };
 
 /* ---- requests ---- */
 
@@ -129,6 +130,29 @@ static void on_connection(struct source *s, int socket, uint32_t events, void *d
 	fd_pass_close(&passed);
 	if (n == 0 || (n < 0 && n != -EAGAIN && n != -EINTR))
 		loop_exit(e->loop, 0);
+}
+
+static void serve(struct engine *e)
+{
+	source_free(TAKE_PTR(e->unanswered));
+	if (loop_add_io(e->loop, ENGINE_CONNECTIONS, EPOLLIN, on_connection, e, NULL) < 0)
+		loop_exit(e->loop, 1);
+}
+
+void engine_serve(struct engine *e)
+{
+	if (!e->unanswered)
+		return;
+	for (const struct container *c = e->containers; c; c = c->next)
+		if (c->preparing || c->starting || (c->cleaning && c->again))
+			return;
+	serve(e);
+}
+
+static void on_answer_time(struct source *s, void *data)
+{
+	log_warning("clients are served before all containers have started");
+	serve(data);
 }
 
 /* ---- the agent ---- */
@@ -292,13 +316,15 @@ static int prepare(struct engine *e, const char *go, struct error **err)
 	containers_settle_ports(e);
 	images_load(e);
 	tell_started();
+	uint64_t last = clock_deadline(ANSWER_MS);
 	if ((r = loop_add_io(e->loop, ENGINE_CHANNEL, EPOLLIN, on_channel, e, NULL)) < 0 ||
-	    (r = loop_add_io(e->loop, ENGINE_CONNECTIONS, EPOLLIN, on_connection, e, NULL)) < 0)
+	    (r = loop_add_timer(e->loop, last, on_answer_time, e, &e->unanswered)) < 0)
 		return r;
 	e->mount_number = (uint64_t)container_now(); /* no answer to an engine before this one fits */
 	gone_sweep(e, e->folders);
 	volumes_sweep(e);
 	policy_start_all(e);
+	engine_serve(e);
 	return 0;
 }
 
