@@ -226,14 +226,20 @@ int oci_index_parse(const char *data, size_t size, const char *name, struct oci_
 	return 0;
 }
 
-/* Old registries know no types of configurations. */
+/* Old registries know no types of configurations. Signatures of cosign and attestations of BuildKit
+ * have the configuration of an image, and layers of JSON. */
 const char *oci_manifest_artifact(const struct oci_manifest *m)
 {
 	static const char *const ends[] = { "image.config.v1+json", "container.image.v1+json", "octet-stream" };
 	const char *type = m->config.media_type;
+	int is_image = !*type;
 	for (size_t i = 0; i < ARRAY_SIZE(ends); i++)
-		if (!*type || endswith(type, ends[i]))
-			return NULL;
+		is_image |= endswith(type, ends[i]);
+	for (size_t i = 0; is_image && i < m->layer_count; i++)
+		if (endswith(m->layers[i].media_type, "json"))
+			return m->layers[i].media_type;
+	if (is_image)
+		return NULL;
 	return m->artifact_type && *m->artifact_type ? m->artifact_type : type;
 }
 

@@ -62,6 +62,34 @@ static void bad_manifests(void **state)
 	}
 }
 
+static void artifacts(void **state)
+{
+	static const char image[] = "application/vnd.oci.image.config.v1+json",
+			  empty[] = "application/vnd.oci.empty.v1+json",
+			  tar[] = "application/vnd.oci.image.layer.v1.tar";
+	static const struct {
+		const char *type, *config, *layer, *artifact;
+	} cases[] = {
+		{ "", image, tar, NULL },
+		{ "", "", "", NULL },
+		{ "", "application/octet-stream", tar, NULL },
+		{ "", "application/vnd.docker.container.image.v1+json", tar, NULL },
+		{ "application/x", image, tar, NULL },
+		{ "application/x", empty, tar, "application/x" },
+		{ "", "application/vnd.cncf.helm.config.v1+json", tar, "application/vnd.cncf.helm.config.v1+json" },
+		{ "", image, "application/vnd.in-toto+json", "application/vnd.in-toto+json" },
+	};
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		AUTO_OCI_MANIFEST struct oci_manifest *m = NULL;
+		AUTOFREE char *text =
+		    xasprintf("{\"artifactType\":\"%s\",\"config\":{\"mediaType\":\"%s\",\"digest\":\"" A
+			      "\",\"size\":1},\"layers\":[{\"mediaType\":\"%s\",\"digest\":\"" B "\",\"size\":1}]}",
+			cases[i].type, cases[i].config, cases[i].layer);
+		assert_int_equal(manifest(text, &m, NULL), 0);
+		assert_true(streq(oci_manifest_artifact(m), cases[i].artifact));
+	}
+}
+
 static void layer_counts(void **state)
 {
 	AUTO_BUFFER struct buffer b;
@@ -311,6 +339,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(manifests),
 		cmocka_unit_test(bad_manifests),
+		cmocka_unit_test(artifacts),
 		cmocka_unit_test(layer_counts),
 		cmocka_unit_test(refused_layers),
 		cmocka_unit_test(kinds),
