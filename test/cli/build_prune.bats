@@ -112,3 +112,27 @@ blobs()
 	contains "$(cat "$TMPDIR/log")" 'warning: the cache of builds was not pruned'
 	contains "$(cat "$TMPDIR/log")" 'write a size such as 20G'
 }
+
+@test "kill -9 of a build at random moments: the next one is right, and prune finds what is left" {
+	local pid
+	head -c 4000000 /dev/urandom >one
+	head -c 4000000 /dev/urandom >two
+	printf 'FROM scratch\nCOPY one /\nCOPY two /deep/\nLABEL x=1\n' >Dockerfile
+	for _ in $(seq "${HOLM_TEST_KILLS:-10}"); do
+		command holm build -t killed . >/dev/null 2>&1 3>&- &
+		pid=$!
+		command sleep "0.$((RANDOM % 20 + 10))"
+		kill -KILL $pid 2>/dev/null || true
+		wait $pid || true
+	done
+	until_true 60 sh -c '! pgrep -u "$(id -u)" -f "build -t [k]illed"'
+	holm build -t killed . >/dev/null 2>&1
+	holm image save --progress none --format oci-dir -o "$WORLD/killed" killed
+	jq -r '.layers[].digest' "$WORLD/killed/blobs/sha256/$(jq -r '.manifests[0].digest' "$WORLD/killed/index.json" | cut -d: -f2)" | cut -d: -f2 | while read -r layer; do
+		tar -xzf "$WORLD/killed/blobs/sha256/$layer" -C "$WORLD/killed"
+	done
+	cmp one "$WORLD/killed/one"
+	cmp two "$WORLD/killed/deep/two"
+	holm image prune >/dev/null
+	equal '' "$(find "$XDG_DATA_HOME/holm/images" \( -path '*/partial/*' -o -name '.tmp*' -o -name 'unpacked-*' \) -print)"
+}

@@ -45,12 +45,18 @@ api_of()
 	sed -n 2p "$XDG_DATA_HOME/holm/machines/$1/lock"
 }
 
-# The number that the writer inside has in a file of an image's topmost layer.
+# written PATH [IMAGE]: a file in an image's topmost layer.
 written()
 {
 	local digest
-	digest=$(holm image inspect still:1 | jq -r '.[0].manifest.layers[-1].digest')
+	digest=$(holm image inspect "${2-still:1}" | jq -r '.[0].manifest.layers[-1].digest')
 	tar -xzOf "$XDG_DATA_HOME/holm/images/blobs/sha256/${digest#sha256:}" "$1"
+}
+
+# goes_on NUMBER: the writer inside is past it.
+goes_on()
+{
+	[ "$(as_root box cat /srv/a)" -gt "$1" ]
 }
 
 @test "a running machine stands still while it is read, and goes on" {
@@ -58,10 +64,11 @@ written()
 	local line pid
 	# Each number is in /srv/a first, then in /srv/b.
 	as_root box sh -c '(while :; do i=$((i + 1)); for f in a b; do echo $i >/srv/.$f; mv /srv/.$f /srv/$f; done; done) >/dev/null 2>&1 & echo $! >/run/writer'
+	until_true 120 as_root box test -e /srv/b
 	holm machine commit --pause box still:1
 	equal running "$(state box)"
 	[ $(($(written srv/a) - $(written srv/b))) -le 1 ]
-	[ "$(as_root box cat /srv/a)" -gt "$(written srv/a)" ]
+	until_true 120 goes_on "$(written srv/a)"
 	contains "$(holm machine diff --pause box)" "A /srv/a"
 	# A client that has gone lets it go on.
 	mkfifo "$WORLD/paused"
@@ -77,6 +84,27 @@ written()
 	exec 4<&-
 	rm "$WORLD/paused"
 	holm image rm still:1 >/dev/null
+}
+
+@test "kill -9 of a commit at random moments: the machine goes on, and the next one is right" {
+	requires cgroup
+	local pid
+	as_root box sh -c 'head -c 3000000 /dev/urandom >/srv/noise; sha256sum /srv/noise >/srv/sum'
+	for _ in $(seq "${HOLM_TEST_KILLS:-8}"); do
+		command holm machine commit --pause box still:2 >/dev/null 2>&1 3>&- &
+		pid=$!
+		command sleep "0.$((RANDOM % 30 + 10))"
+		kill -KILL $pid 2>/dev/null || true
+		wait $pid || true
+	done
+	# The agent may not have heard of the last one's end.
+	until_true 60 holm machine commit --pause box still:2 2>/dev/null
+	written srv/noise still:2 >"$WORLD/noise"
+	equal "$(written srv/sum still:2 | cut -d' ' -f1)" "$(sha256sum <"$WORLD/noise" | cut -d' ' -f1)"
+	as_root box rm /srv/noise /srv/sum
+	holm image rm still:2 >/dev/null
+	holm image prune >/dev/null
+	equal '' "$(find "$XDG_DATA_HOME/holm/images" \( -path '*/partial/*' -o -name '.tmp*' \) -print)"
 }
 
 @test "a stop ends a pause" {
