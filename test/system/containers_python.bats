@@ -204,6 +204,16 @@ c.exec_start(lookup)
 assert c.exec_inspect(lookup)["ExitCode"] == 0
 remove(id, other)
 c.remove_network(network)
+database = run("top", name="database")
+id = run("top", name="linking", host={"links": [("database", "db"), ("database", "other")]})
+def hosts():
+    return c.exec_start(c.exec_create(id, ["cat", "/etc/hosts"])).decode()
+assert "other" in hosts(), hosts()
+assert status("DELETE", "/containers/linking/other") == 404 and status("DELETE", "/containers/linking/db2?link=1") == 404
+c.remove_container("linking/other", link=True)
+assert "other" not in hosts() and c.inspect_container(id)["HostConfig"]["Links"] == ["database:db"]
+assert c.inspect_container(id)["State"]["Running"]
+remove(id, database)
 
 id = create("nosuchprogram")
 assert status("POST", "/containers/%s/start" % id) == 400

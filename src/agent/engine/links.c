@@ -8,6 +8,7 @@
 #include "agent/engine/links.h"
 
 #include <ctype.h>
+#include <errno.h>
 
 #include "agent/engine/endpoints.h"
 #include "base/alloc.h"
@@ -137,4 +138,73 @@ void links_environment(const struct container *c, struct strv *env)
 		for (size_t k = 0; n && n->is_default && k < p->links.count; k++)
 			add_link(c, n, p->links.items[k], env);
 	}
+}
+
+/* ---- the removal of one ---- */
+
+/* Whether a link gives this alias: CONTAINER:ALIAS, /CONTAINER:/NAME/ALIAS, or a name alone. */
+static int gives(const char *link, const char *alias)
+{
+	const char *own = link + strcspn(link, ":");
+	const char *slash = strrchr(link, '/');
+	own = slash ? slash + 1 : *own ? own + 1 : link;
+	return streq(own, alias);
+}
+
+static int take_out(struct strv *links, const char *alias)
+{
+	AUTO_STRV struct strv rest = { 0 };
+	for (size_t i = 0; i < links->count; i++)
+		if (!gives(links->items[i], alias))
+			strv_add(&rest, links->items[i]);
+	if (rest.count == links->count)
+		return 0;
+	struct strv all = *links;
+	*links = rest;
+	rest = all;
+	return 1;
+}
+
+/* Takes it from what inspect shows. */
+static void take_out_of_body(struct container *c, const char *alias)
+{
+	struct json_object *host = NULL;
+	AUTO_STRV struct strv links = { 0 };
+	if (json_get_object(c->record.data, "HostConfig", &host, NULL) < 0 ||
+	    json_get_strv(host, "Links", &links, NULL) < 0 || !take_out(&links, alias))
+		return;
+	json_object_object_del(host, "Links");
+	json_add_strv(host, "Links", &links);
+}
+
+static int remove_link(struct container *c, const char *alias, struct error **err)
+{
+	int found = 0;
+	for (size_t i = 0; i < c->record.endpoints.count; i++)
+		found |= take_out(&c->record.endpoints.items[i].links, alias);
+	if (!found)
+		return error_set(err, ENOENT, "container %s has no link %.64s", c->record.name, alias);
+	take_out_of_body(c, alias);
+	endpoints_save(c);
+	container_save(c);
+	if (c->pid)
+		bundle_refresh_names(c);
+	return 0;
+}
+
+void engine_link_remove(struct engine *e, struct http_exchange *x, const char *name)
+{
+	AUTO_ERROR struct error *err = NULL;
+	const char *slash = strrchr(name, '/');
+	AUTOFREE char *parent = slash ? xstrndup(name, (size_t)(slash - name)) : xstrdup(name);
+	struct container *c = container_find(e, parent, &err);
+	int r = c ? 0 : -ENOENT;
+	if (r == 0 && (!slash || !engine_flag(x, "link", 0)))
+		r = error_set(&err, ENOENT, "No such container: %.200s", name);
+	if (r == 0)
+		r = remove_link(c, slash + 1, &err);
+	if (r < 0)
+		engine_error(x, r, err);
+	else
+		http_respond(x, 204, NULL, NULL, 0);
 }

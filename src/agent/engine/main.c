@@ -18,6 +18,7 @@
 #include "agent/engine/container_cgroup.h"
 #include "agent/engine/events.h"
 #include "agent/engine/gone.h"
+#include "agent/engine/links.h"
 #include "agent/engine/mounts.h"
 #include "agent/engine/namespaces.h"
 #include "agent/engine/networks.h"
@@ -72,6 +73,7 @@ static const struct {
 	{ "POST", "/containers/*/resize", engine_resize },
 	{ "POST", "/containers/*/exec", engine_exec_create },
 	{ "DELETE", "/containers/*", engine_remove },
+	{ "DELETE", "/containers/**", engine_link_remove },
 	{ "POST", "/exec/*/start", engine_exec_start },
 	{ "POST", "/exec/*/resize", engine_exec_resize },
 	{ "GET", "/exec/*/json", engine_exec_inspect },

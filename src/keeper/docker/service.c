@@ -198,6 +198,7 @@ static const struct resource {
 	{ "POST", "/containers/*/resize", HAND_OVER, NULL },
 	{ "POST", "/containers/*/exec", HAND_OVER, NULL },
 	{ "DELETE", "/containers/*", HAND_OVER, NULL },
+	{ "DELETE", "/containers/**", HAND_OVER, NULL }, /* a link */
 	{ "POST", "/exec/*/start", HAND_OVER, NULL },
 	{ "POST", "/exec/*/resize", HAND_OVER, NULL },
 	{ "GET", "/exec/*/json", HAND_OVER, NULL },
