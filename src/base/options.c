@@ -205,6 +205,7 @@ int options_parse(const struct command_spec *c, int argc, char *const *argv, str
 	while (table(c)[o->count].name)
 		o->count++;
 	o->values = xcalloc(o->count, sizeof *o->values);
+	o->ended = c->passes_on && !(argc == 1 && (streq(argv[0], "--help") || streq(argv[0], "-h")));
 	int r = parse_words(o, &cursor, err);
 	if (r < 0)
 		return r;

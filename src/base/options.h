@@ -55,6 +55,7 @@ struct command_spec {
 	const struct option_spec *options; /* ends with an all-zero entry; or NULL */
 	int min_arguments, max_arguments;  /* max -1: any number */
 	int stop_at_first;                 /* options end at the first word that is not one */
+	int passes_on; /* all words are another program's, options too; --help alone is this command's */
 	enum command_target target;
 	const char *complete;                                        /* for positional words, as in option_spec */
 	int (*run)(const struct command_spec *c, struct options *o); /* exit status */

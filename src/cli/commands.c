@@ -15,8 +15,8 @@ static const struct command_spec *const plain_commands[] = { &command_container_
 	&command_container_top, &command_container_rename, &command_container_pause, &command_container_unpause,
 	&command_container_stats, &command_container_update, &command_inspect_any, &command_container_events,
 	&command_container_diff, &command_container_commit, &command_container_export, &command_images,
-	&command_history, &command_rmi, &command_system_info, &command_docker_host, &command_ssh_config,
-	&command_completion, &command_help, &command_version, NULL };
+	&command_history, &command_rmi, &command_system_info, &command_docker_host, &command_compose,
+	&command_ssh_config, &command_completion, &command_help, &command_version, NULL };
 
 static const struct command_spec *const container_commands[] = { &command_container_run, &command_container_create,
 	&command_container_start, &command_container_exec, &command_container_attach, &command_container_wait,

@@ -27,7 +27,7 @@ extern const struct command_spec command_clone, command_commit, command_cp, comm
     command_mount_add, command_mount_ls, command_open, command_mount_rm, command_port_add, command_port_ls,
     command_port_rm, command_rename, command_restart, command_rm, command_run, command_set, command_set_default,
     command_ssh, command_start, command_stats, command_stop, command_url, command_wait;
-extern const struct command_spec command_completion, command_docker_host, command_ssh_config;
+extern const struct command_spec command_completion, command_compose, command_docker_host, command_ssh_config;
 extern const struct command_spec command_container_diff, command_container_commit, command_container_export,
     command_container_prune, command_builder_prune, command_system_prune;
 extern const struct command_spec command_container_attach, command_container_cp, command_container_create,

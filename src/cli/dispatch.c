@@ -34,7 +34,6 @@ static const char *docker_word(const char *word)
 	static const struct {
 		const char *word, *remedy;
 	} words[] = {
-		{ "compose", "run docker-compose with DOCKER_HOST=$(holm docker-host)" },
 		{ "buildx", "holm build has its options" },
 		{ "builder", "see holm build --help" },
 		{ "context", "--machine or HOLM_MACHINE names the machine" },
@@ -42,9 +41,20 @@ static const char *docker_word(const char *word)
 		{ "service", "there are no swarms; docker-compose runs services" },
 		{ "stack", "there are no swarms; docker-compose runs services" },
 		{ "node", "there are no swarms; docker-compose runs services" },
+		{ "plugin", "the engine has no plugins" },
+		{ "-H", "--machine or HOLM_MACHINE names the machine" },
+		{ "--host", "--machine or HOLM_MACHINE names the machine" },
+		{ "-c", "--machine or HOLM_MACHINE names the machine" },
+		{ "--context", "--machine or HOLM_MACHINE names the machine" },
+		{ "--config", "logins are those of holm login; see holm-config(5)" },
+		{ "-D", "HOLM_DEBUG=1 shows what each program does" },
+		{ "--debug", "HOLM_DEBUG=1 shows what each program does" },
+		{ "-l", "HOLM_DEBUG=1 shows what each program does" },
+		{ "--log-level", "HOLM_DEBUG=1 shows what each program does" },
 	};
+	AUTOFREE char *name = xstrndup(word, strcspn(word, "="));
 	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
-		if (streq(word, words[i].word))
+		if (streq(name, words[i].word))
 			return words[i].remedy;
 	return NULL;
 }
@@ -55,7 +65,9 @@ static int unknown_command(const struct command_group *g, const char *word)
 	const char *near = command_suggest(g, word);
 	const struct command_group *other = *g->name ? NULL : group_of_command(word);
 	const char *remedy = *g->name ? NULL : docker_word(word);
-	if (remedy)
+	if (remedy && word[0] == '-')
+		output_error("there is no option %.*s; %s", (int)strcspn(word, "="), word, remedy);
+	else if (remedy)
 		output_error("there is no command \"holm %s\"; %s", word, remedy);
 	else if (other)
 		output_error("there is no command \"holm %s\"; did you mean \"holm %s %s\"? See holm --help", word,

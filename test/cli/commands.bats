@@ -51,8 +51,12 @@ teardown_file()
 	equal "$(holm version --format '{{.Server.Version}}')" "$(holm info --format '{{.ServerVersion}}')"
 	contains "$(holm --version)" 0.
 	equal "$(holm --version)" "$(holm -v)"
-	fails 125 holm compose up
-	contains "$stderr" 'docker-compose with DOCKER_HOST'
+	fails 125 env PATH="$(dirname "$(type -P holm)")" HOME=/nowhere holm compose -f x up
+	contains "$stderr" 'docker-compose is not installed'
+	fails 125 holm -H unix:///x ps
+	contains "$stderr" 'no option -H; --machine or HOLM_MACHINE'
+	fails 125 holm --log-level=error ps
+	contains "$stderr" 'no option --log-level; HOLM_DEBUG=1'
 	fails 125 holm swarm init
 	contains "$stderr" 'no swarms'
 	run --separate-stderr holm system info

@@ -100,6 +100,15 @@ answers()
 	equal 'db proxy web' "$(compose ps --services --filter status=running | sort | xargs)"
 }
 
+@test "holm compose is docker-compose with the machine's containers; its options are docker-compose's" {
+	equal 'db proxy web' "$(env -u DOCKER_HOST HOLM_MACHINE=box timeout 60 holm compose --no-ansi ps --services --filter status=running | sort | xargs)"
+	# Without a docker client, which docker-compose 1 would call.
+	# shellcheck disable=SC2016 # of the container
+	equal quiet "$(env -u DOCKER_HOST HOLM_MACHINE=box PATH="$(dirname "$(type -P holm)"):/usr/bin:/bin" timeout 60 holm compose exec -T proxy sh -c 'echo $MODE' </dev/null)"
+	run -4 env HOLM_MACHINE=box timeout 60 holm compose exec -T proxy sh -c 'exit 4' </dev/null
+	contains "$(holm compose --help)" 'run docker-compose'
+}
+
 @test "a changed service is made again, with its volume; down takes all away" {
 	local db proxy
 	db=$(compose ps -q db)
