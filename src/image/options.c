@@ -43,6 +43,7 @@ static const struct option_spec pull_options[] = {
 };
 
 static const struct option_spec push_options[] = {
+	{ "all-tags", 'a', OPTION_FLAG, NULL, "all images of the library that have the repository NAME" },
 	{ "quiet", 'q', OPTION_FLAG, NULL, "show no progress" },
 	{ OPTION_NO_TRUST },
 	{ OPTION_ALL("all platforms that are here, and the index of them") },
@@ -64,6 +65,7 @@ static const struct option_spec search_options[] = {
 
 static const struct option_spec login_options[] = {
 	{ "username", 'u', OPTION_STRING, "USER", "the user", .default_text = "asked for on the terminal" },
+	{ "password", 'p', OPTION_STRING, "PASSWORD", "the password, which other users of the host can read here" },
 	{ "password-stdin", 0, OPTION_FLAG, NULL, "read the password from standard input" },
 	{ OPTION_TLS_VERIFY },
 	{ 0 },

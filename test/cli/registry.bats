@@ -203,7 +203,12 @@ library_is_sound()
 	fails 125 sh -c "echo y | holm image login -u a:b --password-stdin $REGISTRY_secure"
 	fails 125 sh -c "echo y | holm image login -u a --password-stdin localhost"
 	contains "$stderr" registry
-	fails 125 holm image login --password x "$REGISTRY_secure"
+	fails 125 holm image login --password x "$REGISTRY_secure" </dev/null
+	fails 125 holm image login -u a -p x --password-stdin "$REGISTRY_secure" </dev/null
+	contains "$stderr" 'exclude each other'
+	fails 125 holm login --tls-verify=false -u alice -p wrong "$REGISTRY_secure" </dev/null
+	contains "$stderr" 'refuses the login'
+	contains "$stderr" 'other users of this host can read --password'
 	mkdir -p "$XDG_CONFIG_HOME/containers"
 	echo '[1]' >"$XDG_CONFIG_HOME/containers/auth.json"
 	fails 125 sh -c "printf 'secret word' | holm image login --tls-verify=false -u alice --password-stdin $REGISTRY_secure"

@@ -70,6 +70,19 @@ push_to()
 	holm image rm "$REGISTRY_plain/one/word:1"
 }
 
+@test "push --all-tags: each name of a repository, and no other" {
+	holm image tag busybox:test "$REGISTRY_plain/me/all:1"
+	holm image tag busybox:test "$REGISTRY_plain/me/all:2"
+	holm image tag busybox:test "$REGISTRY_plain/me/allother:3"
+	equal "$REGISTRY_plain/me/all:1 $REGISTRY_plain/me/all:2" "$(holm push -a --tls-verify=false "$REGISTRY_plain/me/all" 2>/dev/null | sed 's/@.*//' | sort | xargs)"
+	equal 404 "$(curl -s -o /dev/null -w '%{http_code}' "http://$REGISTRY_plain/v2/me/allother/manifests/3")"
+	fails 125 holm push --all-tags "$REGISTRY_plain/me/all:1"
+	contains "$stderr" 'without a tag'
+	fails 125 holm push --all-tags "$REGISTRY_plain/me/absent"
+	contains "$stderr" 'has no image in the library'
+	holm image rm "$REGISTRY_plain/me/all:1" "$REGISTRY_plain/me/all:2" "$REGISTRY_plain/me/allother:3" >/dev/null
+}
+
 @test "push behind a build: the image that was built, not another platform's of that name" {
 	local name=$REGISTRY_plain/built/box:1 other=arm64
 	[ "$(uname -m)" = aarch64 ] && other=amd64

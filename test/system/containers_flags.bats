@@ -196,6 +196,32 @@ pruned()
 	docker rm alone >/dev/null
 }
 
+@test "--use-api-socket, --ipam-opt and --ipv4; what is of swarms is named; images --tree; ParentId" {
+	local out
+	equal socket "$(holm run --rm --use-api-socket --mount type=tmpfs,target=/tm busybox:test sh -c 'test -S /var/run/docker.sock && grep -q " /tm " /proc/mounts && echo socket')"
+	holm network create --ipam-opt a=b --ipv4 opted >/dev/null
+	equal b "$(docker network inspect -f '{{.IPAM.Options.a}}' opted)"
+	exits 1 holm network create --ipv4=false sixonly
+	contains "$stderr" --ipv4
+	exits 1 holm network create --config-only confignet
+	contains "$stderr" ConfigOnly
+	docker create --name linkless busybox:test true >/dev/null
+	exits 1 holm network connect --link-local-ip 169.254.1.1 opted linkless
+	contains "$stderr" --link-local-ip
+	docker rm linkless >/dev/null
+	docker network rm opted >/dev/null
+	out=$(holm images --tree busybox:test)
+	contains "$out" 'busybox:test'
+	contains "$out" '└─ linux/amd64'
+	exits 125 holm images --tree -q
+	contains "$stderr" --quiet
+	docker run --name made busybox:test touch /x
+	docker commit made child >/dev/null
+	equal "$(docker image inspect -f '{{.Id}}' busybox:test)" "$(api GET '/images/json?filters=%7B%22reference%22%3A%5B%22child%22%5D%7D' | jq -r '.[].ParentId')"
+	docker rm made >/dev/null
+	docker rmi child >/dev/null
+}
+
 @test "attach with logs=1 and stream=0 shows the log and ends; logs --details" {
 	docker run --name said busybox:test sh -c 'echo one; echo two >&2'
 	docker run -d --name says busybox:test sh -c 'echo one; sleep 1000' >/dev/null

@@ -258,6 +258,21 @@ static int add_mounts(struct maker *m, struct error **err)
 	return add_objects(m, "mount", "Mounts", mounts_parse, err);
 }
 
+/* docker.sock where clients look for it. docker gives the logins, too; from inside no registry is
+ * asked. */
+static int add_socket(struct maker *m, struct error **err)
+{
+	struct json_object *list = NULL, *one = NULL;
+	if (!options_switch(m->options, "use-api-socket", 0))
+		return 0;
+	if (!json_object_object_get_ex(m->host, "Mounts", &list))
+		json_add(m->host, "Mounts", list = json_object_new_array());
+	int r = mounts_parse("type=bind,source=/var/run/docker.sock,target=/var/run/docker.sock", &one, err);
+	if (r == 0)
+		json_object_array_add(list, one);
+	return r;
+}
+
 static int add_ulimits(struct maker *m, struct error **err)
 {
 	return add_objects(m, "ulimit", "Ulimits", value_ulimit, err);
@@ -381,6 +396,7 @@ static const struct {
 	{ { "blkio-weight-device" }, add_disk_weights },
 	{ { "volume" }, add_volumes },
 	{ { "mount" }, add_mounts },
+	{ { "use-api-socket" }, add_socket }, /* behind the mounts */
 	{ { "tmpfs" }, add_tmpfs },
 	{ { "ulimit" }, add_ulimits },
 	{ { "device" }, add_devices },

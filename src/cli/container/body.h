@@ -112,6 +112,7 @@
 	{ "tmpfs", 0, OPTION_LIST, "DIR[:OPTIONS]", "mount a file system in memory" }, \
 	{ "tty", 't', OPTION_SWITCH, NULL, "give it a terminal" }, \
 	{ "ulimit", 0, OPTION_LIST, "NAME=SOFT[:HARD]", "a resource limit" }, \
+	{ "use-api-socket", 0, OPTION_SWITCH, NULL, "mount docker.sock; no logins of registries go along" }, \
 	{ "user", 'u', OPTION_STRING, "NAME|UID[:GROUP|GID]", "the user inside", .default_text = "the image's" }, \
 	{ "userns", 0, OPTION_STRING, "host|keep-id", "its ids are the machine's; keep-id: run as the machine's user", \
 	  .complete = "choices host keep-id" }, \

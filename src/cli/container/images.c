@@ -4,6 +4,8 @@
  * these work on it, without a machine. */
 #include "cli/container/images.h"
 
+#include <errno.h>
+
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/path.h"
@@ -29,6 +31,7 @@ static const struct option_spec images_options[] = {
 	    "only those that match: reference=PATTERN, dangling=BOOL, label=KEY[=VALUE], label!=..., before=IMAGE, "
 	    "since=IMAGE, until=TIME" },
 	{ "no-trunc", 0, OPTION_FLAG, NULL, "whole identities" },
+	{ "tree", 0, OPTION_FLAG, NULL, "the platforms of each image below it" },
 	LIST_FORMAT_OPTION,
 	{ 0 },
 };
@@ -110,6 +113,61 @@ static struct json_object *make_row(struct json_object *image, const char *name,
 	return row;
 }
 
+/* ---- --tree ---- */
+
+static const struct list_field tree_fields[] = { { "Image", "IMAGE" }, { "ID", "ID" }, { "Size", "CONTENT SIZE" },
+	{ 0 } };
+static const char *const tree_columns[] = { "Image", "ID", "Size", NULL };
+static const struct list tree_list = { tree_fields, tree_columns, (const char *const[]){ NULL }, "ID" };
+
+static int is_same_image(struct json_object *images, size_t i, size_t k)
+{
+	const char *a = NULL, *b = NULL;
+	if (k >= json_object_array_length(images))
+		return 0;
+	json_get_string(json_object_array_get_idx(images, i), "name", &a, NULL);
+	json_get_string(json_object_array_get_idx(images, k), "name", &b, NULL);
+	return a && b && streq(a, b);
+}
+
+static void add_line(struct json_object *rows, char *image, const char *digest, uint64_t size)
+{
+	struct json_object *row = json_object_new_object();
+	add_owned(row, "Image", image);
+	add_owned(row, "ID", list_id(digest, 0));
+	add_owned(row, "Size", docker_size(size));
+	json_object_array_add(rows, row);
+}
+
+/* Rows of one name are platforms. Returns the number of them. */
+static size_t add_tree(struct json_object *rows, struct json_object *images, size_t first)
+{
+	const char *name = NULL, *digest = "";
+	uint64_t total = 0;
+	size_t end = first;
+	do {
+		uint64_t size = 0;
+		json_get_u64(json_object_array_get_idx(images, end), "size", &size, NULL);
+		total += size;
+	} while (is_same_image(images, first, ++end));
+	struct json_object *image = json_object_array_get_idx(images, first);
+	json_get_string(image, "name", &name, NULL);
+	json_get_string(image, "digest", &digest, NULL);
+	add_line(rows, xstrdup(name ? docker_typed_name(name) : "<untagged>"), digest, total);
+	for (size_t i = first; i < end; i++) {
+		const char *platform = "";
+		uint64_t size = 0;
+		image = json_object_array_get_idx(images, i);
+		json_get_string(image, "platform", &platform, NULL);
+		json_get_string(image, "digest", &digest, NULL);
+		json_get_u64(image, "size", &size, NULL);
+		add_line(rows, xasprintf("%s %s", i + 1 < end ? "├─" : "└─", platform), digest, size);
+	}
+	return end - first;
+}
+
+/* ---- the list ---- */
+
 static int newest_first(const void *a, const void *b)
 {
 	const char *left = "", *right = "";
@@ -136,9 +194,15 @@ static int collect(const struct options *o, const struct list_view *v, struct js
 	int r = image_program_run(&words, -1, -1, &images, err);
 	if (r != 0)
 		return r;
-	if (json_object_is_type(images, json_type_array))
-		json_object_array_sort(images, newest_first);
-	for (size_t i = 0; json_object_is_type(images, json_type_array) && i < json_object_array_length(images); i++) {
+	if (!json_object_is_type(images, json_type_array))
+		return 0;
+	size_t count = json_object_array_length(images);
+	for (size_t i = 0; options_given(o, "tree") && i < count;) /* names are together, as the library has them */
+		i += add_tree(rows, images, i);
+	if (options_given(o, "tree"))
+		return 0;
+	json_object_array_sort(images, newest_first);
+	for (size_t i = 0; i < count; i++) {
 		struct json_object *image = json_object_array_get_idx(images, i);
 		const char *name = NULL;
 		json_get_string(image, "name", &name, NULL);
@@ -152,7 +216,16 @@ static int run_images(const struct command_spec *c, struct options *o)
 	AUTO_ERROR struct error *err = NULL;
 	AUTO_LIST_VIEW struct list_view view = { 0 };
 	AUTO_JSON struct json_object *rows = json_object_new_array();
-	int r = list_view_init(&view, options_given(o, "digests") ? &digest_list : &plain_list, o, &err);
+	int tree = options_given(o, "tree");
+	int r = list_view_init(&view,
+	    tree                        ? &tree_list :
+	    options_given(o, "digests") ? &digest_list :
+					  &plain_list,
+	    o, &err);
+	if (r == 0 && tree &&
+	    (view.quiet || view.wide || view.format.kind != FORMAT_OWN || options_given(o, "digests")))
+		r = error_set(&err, EINVAL,
+		    "--tree shows a table of its own; leave --quiet, --no-trunc, --digests and --format out");
 	if (r == 0)
 		r = collect(o, &view, rows, &err);
 	if (r < 0)

@@ -24,12 +24,17 @@ static int run_disconnect(const struct command_spec *c, struct options *o);
 static const struct option_spec create_options[] = {
 	{ "attachable", 0, OPTION_FLAG, NULL, "taken for docker's sake; every container can be connected" },
 	{ "aux-address", 0, OPTION_LIST, "NAME=ADDRESS", "an address that no container gets; may be repeated" },
+	{ "config-from", 0, OPTION_STRING, "NETWORK", "of swarms, which the engine refuses" },
+	{ "config-only", 0, OPTION_SWITCH, NULL, "of swarms, which the engine refuses" },
 	{ "driver", 'd', OPTION_STRING, "NAME", "the driver", .default_text = "bridge" },
 	{ "gateway", 0, OPTION_LIST, "ADDRESS", "the machine's address on it, one for each subnet",
 	    .default_text = "the first one" },
+	{ "ingress", 0, OPTION_SWITCH, NULL, "of swarms, which the engine refuses" },
 	{ "internal", 0, OPTION_FLAG, NULL, "it leads nowhere but to its containers" },
 	{ "ip-range", 0, OPTION_LIST, "CIDR", "the part of a subnet that containers get addresses of" },
 	{ "ipam-driver", 0, OPTION_STRING, "NAME", "what gives out addresses", .default_text = "default" },
+	{ "ipam-opt", 0, OPTION_LIST, "KEY=VALUE", "an option of that, which inspect shows; it has no effect" },
+	{ "ipv4", 0, OPTION_SWITCH, NULL, "give it IPv4; the engine has no networks without", .default_text = "true" },
 	{ "ipv6", 0, OPTION_SWITCH, NULL, "give it IPv6, too" },
 	{ "label", 0, OPTION_LIST, "KEY[=VALUE]", "a label; may be repeated" },
 	{ "opt", 'o', OPTION_LIST, "KEY=VALUE", "an option of the driver; may be repeated" },
@@ -105,6 +110,7 @@ static const struct option_spec connect_options[] = {
 	{ "ip", 0, OPTION_STRING, "ADDRESS", "a fixed address" },
 	{ "ip6", 0, OPTION_STRING, "ADDRESS", "a fixed IPv6 address" },
 	{ "link", 0, OPTION_LIST, "CONTAINER[:ALIAS]", "a further name of another container, for this one alone" },
+	{ "link-local-ip", 0, OPTION_LIST, "ADDRESS", "a link-local address, which the engine refuses" },
 	API_MACHINE_OPTION,
 	{ 0 },
 };
@@ -178,6 +184,9 @@ static int add_ipam(struct json_object *body, const struct options *o, struct er
 	const struct strv *subnets = options_list(o, "subnet");
 	json_add(body, "IPAM", ipam);
 	json_add_string(ipam, "Driver", options_string(o, "ipam-driver"));
+	int r = value_pairs("ipam-opt", options_list(o, "ipam-opt"), ipam, "Options", err);
+	if (r < 0)
+		return r;
 	json_add(ipam, "Config", list);
 	for (size_t i = 0; i < subnets->count; i++) {
 		struct json_object *config = json_object_new_object();
@@ -205,6 +214,14 @@ static int make_body(const struct options *o, struct json_object *body, struct e
 	json_add_bool(body, "Internal", options_given(o, "internal"));
 	json_add_bool(body, "Attachable", options_given(o, "attachable"));
 	json_add_bool(body, "EnableIPv6", options_switch(o, "ipv6", 0));
+	json_add_bool(body, "EnableIPv4", options_switch(o, "ipv4", 1));
+	json_add_bool(body, "ConfigOnly", options_switch(o, "config-only", 0));
+	json_add_bool(body, "Ingress", options_switch(o, "ingress", 0));
+	if (options_given(o, "config-from")) {
+		struct json_object *from = json_object_new_object();
+		json_add_string(from, "Network", options_string(o, "config-from"));
+		json_add(body, "ConfigFrom", from);
+	}
 	int r = value_pairs("label", options_list(o, "label"), body, "Labels", err);
 	if (r == 0)
 		r = value_pairs("opt", options_list(o, "opt"), body, "Options", err);
@@ -330,12 +347,14 @@ static int add_endpoint(struct json_object *body, const struct options *o, struc
 	json_add(body, "EndpointConfig", endpoint);
 	json_add_strv(endpoint, "Aliases", options_list(o, "alias"));
 	json_add_strv(endpoint, "Links", options_list(o, "link"));
-	if (options_given(o, "ip") || options_given(o, "ip6"))
+	if (options_given(o, "ip") || options_given(o, "ip6") || options_given(o, "link-local-ip"))
 		json_add(endpoint, "IPAMConfig", ipam = json_object_new_object());
 	if (options_given(o, "ip"))
 		json_add_string(ipam, "IPv4Address", options_string(o, "ip"));
 	if (options_given(o, "ip6"))
 		json_add_string(ipam, "IPv6Address", options_string(o, "ip6"));
+	if (options_given(o, "link-local-ip"))
+		json_add_strv(ipam, "LinkLocalIPs", options_list(o, "link-local-ip"));
 	if (options_given(o, "gw-priority"))
 		r = value_number("gw-priority", options_string(o, "gw-priority"), &priority, err);
 	json_add_i64(endpoint, "GwPriority", priority);

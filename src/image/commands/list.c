@@ -58,6 +58,7 @@ static struct json_object *summary_to_json(const struct library_entry *e, const 
 	json_add_string_or_null(o, "created", *s->created ? s->created : NULL);
 	json_add_u64(o, "size", s->size);
 	json_add_u64(o, "layers", s->layers);
+	json_add_string(o, "parent", s->parent);
 	json_add(o, "labels", labels);
 	return o;
 }
@@ -74,6 +75,7 @@ static struct json_object *entry_to_json(const struct library_entry *e, const st
 	json_add_string_or_null(o, "created", i ? i->config->created : NULL);
 	json_add(o, "size", i ? json_object_new_uint64(i->size) : NULL);
 	json_add(o, "layers", i ? json_object_new_uint64(i->manifest->layer_count) : NULL);
+	json_add_string(o, "parent", i ? image_parent(i) : "");
 	json_add(o, "labels", i ? json_object_get(i->config->labels) : NULL);
 	return o;
 }

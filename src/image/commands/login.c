@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * holm image login, holm image logout. A password comes from standard input or a terminal, never
- * from the command line, where other users of the host can read it. */
+ * holm image login, holm image logout. A password comes from standard input or a terminal. From the
+ * command line, where other users of the host can read it, one comes for docker's sake alone. */
 #include "image/registry/login.h"
 
 #include <errno.h>
@@ -72,16 +72,19 @@ static int read_secret(char **ret, struct error **err)
 
 static int get_credentials(const struct options *o, struct credentials *ret, struct error **err)
 {
-	const char *user = options_string(o, "username");
+	const char *user = options_string(o, "username"), *password = options_string(o, "password");
 	int from_stdin = options_given(o, "password-stdin"), r = 0;
-	if (!from_stdin && !isatty(STDIN_FILENO))
+	if (from_stdin && password)
+		return error_set(err, EINVAL, "--password and --password-stdin exclude each other");
+	if (!from_stdin && !(user && password) && !isatty(STDIN_FILENO))
 		return error_set(err, EINVAL, "standard input is no terminal; give the password with --password-stdin");
 	if (from_stdin && !user)
 		return error_set(err, EINVAL, "--password-stdin needs --username USER");
 	ret->user = xstrdup(user);
+	ret->password = xstrdup(password);
 	if (!user)
 		r = ask("User: ", 0, &ret->user, err);
-	if (r == 0)
+	if (r == 0 && !password)
 		r = from_stdin ? read_secret(&ret->password, err) : ask("Password: ", 1, &ret->password, err);
 	if (r < 0)
 		return r;
@@ -104,6 +107,8 @@ int command_login(struct options *o, struct error **err)
 		r = get_credentials(o, &c, err);
 	if (r < 0)
 		return r;
+	if (options_given(o, "password"))
+		progress_note(p, "note: other users of this host can read --password; write --password-stdin");
 	credentials_copy(&c, &tried);
 	r = login_try(registry, &tried, insecure, p, err);
 	if (r < 0)

@@ -68,16 +68,17 @@ static int find(struct library *l, const char *text, const struct oci_platform *
 	return r;
 }
 
+/* target NULL: the name of the image. */
 static int push(struct library *l, struct options *o, const struct oci_platform *platform, struct push_options *p,
-    struct error **err)
+    const char *from, const char *target, struct error **err)
 {
 	CLEANUP(pushed_done) struct pushed what = { 0 };
 	AUTO_REFERENCE struct reference *to = NULL;
-	const struct strv *words = options_words(o);
-	const char *from = words->items[0], *target = words->items[words->count - 1];
 	int r = find(l, from, platform, p->all, &what, err);
 	if (r == 0)
-		r = parse_target(words->count == 1 && what.name && image_is_named(from, what.name) ? what.name : target,
+		r = parse_target(!target && what.name && image_is_named(from, what.name) ? what.name :
+				 target                                                  ? target :
+											   from,
 		    what.digest, &to, err);
 	if (r < 0)
 		return r;
@@ -93,6 +94,35 @@ static int push(struct library *l, struct options *o, const struct oci_platform 
 	return command_print(pushed, err);
 }
 
+/* --all-tags: each name of the repository. */
+static int push_tags(struct library *l, struct options *o, const struct oci_platform *platform, struct push_options *p,
+    struct error **err)
+{
+	AUTO_LIBRARY_INDEX struct library_index index = { 0 };
+	AUTO_REFERENCE struct reference *wanted = NULL;
+	AUTO_STRV struct strv names = { 0 };
+	const char *text = options_words(o)->items[0], *slash = strrchr(text, '/');
+	if (options_words(o)->count > 1 || strchr(slash ? slash : text, ':') || strchr(text, '@'))
+		return error_set(err, EINVAL, "--all-tags wants one NAME without a tag, not \"%.200s\"",
+		    options_words(o)->items[options_words(o)->count - 1]);
+	int r = reference_parse(text, &wanted, err);
+	if (r == 0)
+		r = library_read_index(l, &index, err);
+	for (size_t i = 0; r == 0 && i < index.count; i++) {
+		AUTO_REFERENCE struct reference *ref = NULL;
+		const char *name = index.entries[i].name;
+		if (name && !strv_contains(&names, name) && reference_parse(name, &ref, NULL) == 0 &&
+		    streq(ref->registry, wanted->registry) && streq(ref->repository, wanted->repository))
+			strv_add(&names, name);
+	}
+	if (r == 0 && !names.count)
+		return error_set(err, ENOENT, "repository \"%.200s\" has no image in the library; see holm image ls",
+		    text);
+	for (size_t i = 0; r == 0 && i < names.count; i++)
+		r = push(l, o, platform, p, names.items[i], NULL, err);
+	return r;
+}
+
 static int run(struct options *o, const char *chunk_size, int all, const struct credentials *login, struct error **err)
 {
 	AUTO_LIBRARY struct library *l = NULL;
@@ -105,7 +135,13 @@ static int run(struct options *o, const char *chunk_size, int all, const struct 
 		r = read_chunk_size(chunk_size, &p.chunk_size, err);
 	if (r == 0)
 		r = library_open(&l, err);
-	return r == 0 ? push(l, o, given ? &platform : NULL, &p, err) : r;
+	if (r < 0)
+		return r;
+	const struct strv *words = options_words(o);
+	const struct oci_platform *wanted = given ? &platform : NULL;
+	return options_given(o, "all-tags") ?
+		   push_tags(l, o, wanted, &p, err) :
+		   push(l, o, wanted, &p, words->items[0], words->count > 1 ? words->items[1] : NULL, err);
 }
 
 int command_push(struct options *o, struct error **err)

@@ -237,6 +237,16 @@ static int set_name(struct library *l, const char *name, const struct image *i, 
 	return library_set_name(l, name, &d, err);
 }
 
+const char *image_parent(const struct image *i)
+{
+	const char *parent = NULL;
+	return i->manifest->annotations &&
+		       json_get_string(i->manifest->annotations, OCI_ANNOTATION_BASE, &parent, NULL) == 0 &&
+		       digest_is_valid(parent) ?
+		   parent :
+		   "";
+}
+
 int image_register_nameless(struct library *l, const char *digest, struct error **err)
 {
 	AUTO_IMAGE struct image *i = NULL;

@@ -30,6 +30,9 @@ int image_load_any(struct library *l, const char *name, const char *digest, stru
 int image_load_any_whole(struct library *l, const char *name, const char *digest, struct image **ret,
     struct error **err);
 
+/* The digest that the image says to be made from, as a commit's does; else "". Borrowed. */
+const char *image_parent(const struct image *i);
+
 /* Finds what a person named: a reference, or (12 or more hexadecimal digits, "sha256:" allowed in
  * front) the beginning of an image's digest. A short name is looked for among the images that were
  * made on this host ("localhost/NAME"), then among docker.io's. platform NULL: this machine's if

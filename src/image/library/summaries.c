@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * See summaries.h. The file's lines are
  *
- *   holm image summaries 2
- *   DIGEST CONFIG_DIGEST CONFIG_SIZE SIZE LAYERS PLATFORM CREATED LABELS
+ *   holm image summaries 3
+ *   DIGEST CONFIG_DIGEST CONFIG_SIZE SIZE LAYERS PLATFORM CREATED PARENT LABELS
  *
- * sizes in bytes, LAYERS their number, CREATED and LABELS "-" where the configuration has none.
+ * sizes in bytes, LAYERS their number, CREATED, PARENT and LABELS "-" where the image has none.
  * LABELS is the rest of the line, a JSON object. */
 #include "image/library/summaries.h"
 
@@ -22,11 +22,11 @@
 #include "image/library/image.h"
 #include "oci/digest.h"
 
-#define HEAD "holm image summaries 2\n"
+#define HEAD "holm image summaries 3\n"
 enum {
 	FILE_MAX = 64 << 20,
 	NEW_MIN = 32, /* images read before the file is worth a write, which syncs */
-	FIELDS = 7,   /* before the labels */
+	FIELDS = 8,   /* before the labels */
 	LABELS_MAX = 64 << 10,
 };
 
@@ -61,6 +61,7 @@ static int parse_line(char *line, struct summary *ret)
 	snprintf(ret->config, sizeof ret->config, "%s", field[1]);
 	ret->platform = field[5];
 	ret->created = field[6] + streq(field[6], "-");
+	ret->parent = field[7] + streq(field[7], "-");
 	ret->labels = line + streq(line, "-");
 	return 0;
 }
@@ -95,6 +96,7 @@ static void forget_read(struct summaries *s)
 {
 	free(s->read.platform);
 	free(s->read.created);
+	free(s->read.parent);
 	free(s->read.labels);
 	s->read = (struct summary){ 0 };
 }
@@ -125,13 +127,15 @@ static int is_field(const char *text)
 
 static void keep(struct summaries *s, const struct summary *one)
 {
-	const char *created = *one->created ? one->created : "-", *labels = *one->labels ? one->labels : "-";
+	const char *created = *one->created ? one->created : "-", *labels = *one->labels ? one->labels : "-",
+		   *parent = *one->parent ? one->parent : "-";
 	if (s->next.size == 0)
 		buffer_append_string(&s->next, HEAD);
-	if (is_field(one->platform) && is_field(created) && strlen(labels) <= LABELS_MAX && !strchr(labels, '\n'))
-		buffer_appendf(&s->next, "%s %s %llu %llu %llu %s %s %s\n", one->digest, one->config,
+	if (is_field(one->platform) && is_field(created) && is_field(parent) && strlen(labels) <= LABELS_MAX &&
+	    !strchr(labels, '\n'))
+		buffer_appendf(&s->next, "%s %s %llu %llu %llu %s %s %s %s\n", one->digest, one->config,
 		    (unsigned long long)one->config_size, (unsigned long long)one->size,
-		    (unsigned long long)one->layers, one->platform, created, labels);
+		    (unsigned long long)one->layers, one->platform, created, parent, labels);
 }
 
 static const struct summary *find(struct summaries *s, const struct library_entry *e)
@@ -158,6 +162,7 @@ static const struct summary *read_image(struct summaries *s, const struct librar
 	s->read.platform = i->artifact ? xstrdup("artifact") : oci_platform_to_string(&i->config->platform);
 	s->read.layers = i->manifest->layer_count;
 	s->read.created = xstrdup(i->config->created ? i->config->created : "");
+	s->read.parent = xstrdup(image_parent(i));
 	s->read.labels = i->config->labels ? json_to_string(i->config->labels, 0) : xstrdup("");
 	s->missed++;
 	return &s->read;

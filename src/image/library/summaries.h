@@ -14,6 +14,7 @@ struct summary {
 	uint64_t config_size, size; /* bytes; size: of all blobs */
 	uint64_t layers;            /* their number */
 	char *platform, *created;   /* created: as in the configuration, or "" */
+	char *parent;               /* digest of the image that a commit made this one of, or "" */
 	char *labels;               /* a JSON object, or "" */
 };
 

@@ -174,7 +174,7 @@ static struct json_object *find_image(struct json_object *list, const char *dige
 /* An entry is a name; Docker's list has an entry for each image. */
 static void add_image(struct json_object *list, struct json_object *from, const char *name)
 {
-	const char *digest = NULL;
+	const char *digest = NULL, *parent = "";
 	uint64_t size = 0;
 	int64_t shared = -1;
 	struct json_object *labels = NULL;
@@ -186,7 +186,8 @@ static void add_image(struct json_object *list, struct json_object *from, const 
 		json_get_u64(from, "size", &size, NULL);
 		json_get_object(from, "labels", &labels, NULL);
 		json_add_string(o, "Id", digest);
-		json_add_string(o, "ParentId", "");
+		(void)json_get_string(from, "parent", &parent, NULL);
+		json_add_string(o, "ParentId", parent);
 		json_add(o, "RepoTags", json_object_new_array());
 		json_add(o, "RepoDigests", json_object_new_array());
 		json_add_i64(o, "Created", docker_created_of(from));
