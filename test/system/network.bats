@@ -295,6 +295,37 @@ rows()
 	wait "$pid" || true
 }
 
+# Natively alone: the code is the keeper's, and a boot is short.
+@test "two machines serve the same number; one that publishes it gets it at localhost" {
+	requires native
+	local port first second
+	port=$(free_port)
+	first=$(field net address)
+	serves "$port"
+	until_true 60 by_itself 127.0.0.1 "$port"
+	create twin busybox -p "$port:8080"
+	second=$(field twin address)
+	[ "$first" != "$second" ]
+	fetch()
+	{
+		[ "$(curl -s --max-time 30 "http://$1/")" = "hello from inside" ]
+	}
+	until_true 60 fetch "localhost:$port"
+	until_true 60 fetch "$second:8080"
+	by_itself "$first" "$port"
+	# One that is stopped meanwhile gets it again: its keeper asks.
+	holm machine stop twin
+	holm machine set -n net auto-ports=off
+	holm machine set -n net auto-ports=on
+	until_true 60 by_itself 127.0.0.1 "$port"
+	holm machine start twin
+	until_true 60 fetch "localhost:$port"
+	by_itself "$first" "$port"
+	holm machine rm --force twin
+	kill "$pid"
+	wait "$pid" || true
+}
+
 @test "stop gives the ports back" {
 	holm machine stop net
 	run ! curl -s --max-time 3 "http://127.0.0.1:$TCP/"
