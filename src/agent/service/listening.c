@@ -8,8 +8,10 @@
  *
  * Idea. Where the platform has events, an event is a hint: it comes before the socket is in the
  * list. The list is read a moment after it, and once more SETTLE_MS later. Else it is read each
- * POLL_MS. Reading takes longer the more sockets there are, and whoever is inside can make many: so
- * the pause grows with the time that a reading takes. */
+ * POLL_MS, and so it is in the first second, in any case: opening the events takes ten
+ * milliseconds under emulation, and the first session is in a hurry. A reading takes longer the
+ * more sockets there are, and whoever is inside can make many: so the pause grows with its time.
+ */
 #include <errno.h>
 #include <sys/epoll.h>
 #include <time.h>
@@ -31,6 +33,7 @@ enum {
 	HINTED_MS = 30,
 	HINTED_SHARE = 50,
 	PAUSE_MAX_MS = 60 * 1000,
+	EVENTS_AFTER_MS = 1000,
 };
 
 struct listening {
@@ -38,8 +41,9 @@ struct listening {
 	struct http_exchange *exchange;
 	int list, hints; /* hints: -1 where there are none */
 	struct source *hint_source, *timer;
-	int hinted;       /* since the last reading */
-	uint64_t next_ms; /* no reading before that */
+	int hinted;         /* since the last reading */
+	uint64_t events_ms; /* when the platform's events are to be opened; UINT64_MAX: no more */
+	uint64_t next_ms;   /* no reading before that */
 	struct listening_set now, told;
 };
 
@@ -84,27 +88,32 @@ static void tell(struct listening *w)
 	http_stream_json(w->exchange, line);
 }
 
-/* The exchange may be gone after it, and w with it. */
-static void look(struct listening *w)
+static void on_hint(struct source *s, int fd, uint32_t events, void *data);
+
+static void open_events(struct listening *w)
 {
-	int r = read_list(w);
-	if (r < 0)
-		log_warning("which ports listen is not known now: %s", strerror(-r));
-	else if (memcmp(&w->now, &w->told, sizeof w->now) != 0)
-		tell(w);
+	struct agent *a = w->agent;
+	w->events_ms = UINT64_MAX;
+	w->hints = a->platform->open_listen_events ? a->platform->open_listen_events() : -1;
+	if (w->hints >= 0 && loop_add_io(a->loop, w->hints, EPOLLIN, on_hint, w, &w->hint_source) < 0)
+		fd_close(TAKE_FD(w->hints));
+	w->hinted = w->hints >= 0; /* something may have begun meanwhile */
 }
 
 static void on_timer(struct source *s, void *data)
 {
 	struct listening *w = data;
+	if (clock_now_ms() >= w->events_ms)
+		open_events(w);
 	if (w->hinted)
 		source_set_events(w->hint_source, EPOLLIN);
-	uint64_t settled = clock_deadline(SETTLE_MS);
-	int again = w->hinted;
+	int r = read_list(w), again = w->hinted;
 	w->hinted = 0;
-	/* The next one is set before: look() may free w. */
-	source_set_timer(w->timer, w->hints < 0 ? clock_deadline(POLL_MS) : again ? settled : UINT64_MAX);
-	look(w);
+	source_set_timer(w->timer, w->hints < 0 ? w->next_ms : again ? clock_deadline(SETTLE_MS) : UINT64_MAX);
+	if (r < 0)
+		log_debug("which ports listen is not known now: %s", strerror(-r));
+	else if (memcmp(&w->now, &w->told, sizeof w->now) != 0)
+		tell(w); /* w may be gone after it, with its exchange */
 }
 
 /* Many events at once are one: nobody looks for more of them until the list was read. */
@@ -132,10 +141,6 @@ static int watch(struct listening *w, struct error **err)
 		    "this kernel does not list sockets (its modules inet_diag, tcp_diag)");
 	if (r >= 0)
 		r = loop_add_timer(a->loop, UINT64_MAX, on_timer, w, &w->timer);
-	if (r >= 0 && a->platform->open_listen_events)
-		w->hints = a->platform->open_listen_events();
-	if (r >= 0 && w->hints >= 0)
-		r = loop_add_io(a->loop, w->hints, EPOLLIN, on_hint, w, &w->hint_source);
 	return r < 0 ? error_set_errno(err, r, "the list of ports") : 0;
 }
 
@@ -150,7 +155,8 @@ void listening_handle(struct http_exchange *x, void *agent)
 		http_respond_error(x, r, err);
 		return;
 	}
-	source_set_timer(w->timer, w->hints < 0 ? w->next_ms : clock_deadline(SETTLE_MS));
+	w->events_ms = clock_deadline(EVENTS_AFTER_MS);
+	source_set_timer(w->timer, w->next_ms);
 	http_exchange_on_closed(x, on_closed, w);
 	http_stream_begin(x, 200);
 	tell(w);
