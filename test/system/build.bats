@@ -383,10 +383,10 @@ RUN cat /src/b
 	[[ $out = *'limit: 67108864'* || $out = *'warning: '*emory* ]] || { echo "$out"; return 1; }
 	exits 1 env DOCKER_BUILDKIT=0 docker build --security-opt seccomp=unconfined .
 	contains "$stderr" 'parameter securityopt'
-	contains "$(api POST '/build?session=x&version=2' --data-binary @/dev/null | tr -d '\n')" DOCKER_BUILDKIT=0
+	contains "$(api POST '/build?session=x&version=2&remote=client-session' --data-binary @/dev/null | tr -d '\n')" DOCKER_BUILDKIT=0
 	# dockerode asks for BuildKit's version, and sends the context all the same.
 	printf 'FROM busybox:test\nRUN --mount=type=cache,target=/cache echo two >/two\n' >Dockerfile
-	tar -c Dockerfile | api POST '/build?version=2&t=two&rm=1' --data-binary @- >/dev/null
+	tar -c Dockerfile | api POST '/build?version=2&session=x&t=two&rm=1' --data-binary @- >/dev/null
 	equal two "$(docker run --rm two cat /two)"
 	exits 1 env DOCKER_BUILDKIT=1 docker build .
 	contains "$stderr" 'set DOCKER_BUILDKIT=0, or use holm build'

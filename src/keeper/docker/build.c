@@ -53,7 +53,7 @@ static const struct parameter {
 	{ "cachefrom", NULL, ACCEPT }, /* only a hint */
 	{ "buildid", NULL, ACCEPT },
 	{ "version", NULL, ACCEPT }, /* of the builder: the language is the same */
-	{ "session", NULL, ACCEPT }, /* refuse_session() */
+	{ "session", NULL, ACCEPT }, /* for logins; see asks_client() */
 	{ "remote", "--remote", TEXT },
 	{ "squash", NULL, REFUSE },
 	{ "memory", "--memory", TEXT },
@@ -156,9 +156,14 @@ static int add_parameter(const char *part, struct strv *words, struct error **er
 	return value && is_set(value) ? refuse(key, err) : 0;
 }
 
-/* BuildKit's builder asks the client for everything, the context included. Some clients, such as
- * dockerode, ask for that version and send the context all the same. */
-static int refuse_session(struct error **err)
+/* Docker's own client has BuildKit ask for the context in its session. Others, such as dockerode,
+ * want that version and send the context all the same. */
+static int asks_client(const char *remote)
+{
+	return remote && (streq(remote, "client-session") || streq(remote, "upload-request"));
+}
+
+static int refuse_buildkit(struct error **err)
 {
 	return error_set(err, EOPNOTSUPP,
 	    "holm's engine has the classic builder alone; set DOCKER_BUILDKIT=0, or use holm build");
@@ -172,9 +177,9 @@ static int read_parameters(const struct docker_request *q, struct strv *words, s
 	strv_split(&parts, query ? query + 1 : "", "&");
 	/* This one is the reason for the others that are not known. */
 	AUTOFREE char *version = docker_query(query ? query : "", "version"),
-		      *session = docker_query(query ? query : "", "session");
-	if ((is_set(version) && !streq(version, "1") && !streq(version, "2")) || is_set(session))
-		return refuse_session(err);
+		      *remote = docker_query(query ? query : "", "remote");
+	if ((is_set(version) && !streq(version, "1") && !streq(version, "2")) || asks_client(remote))
+		return refuse_buildkit(err);
 	for (size_t i = 0; r == 0 && i < parts.count; i++)
 		r = add_parameter(parts.items[i], words, err);
 	if (r == 0 && words->count > WORDS_MAX)
