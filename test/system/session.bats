@@ -54,6 +54,16 @@ teardown_file()
 	contains "$(holm machine run sh -c 'echo $PATH')" /usr/bin
 }
 
+@test "Kerberos tickets of a keyring lie in a file, where the kernel's keys are closed" {
+	local wanted=''
+	[ "$ISOLATION" != native ] || wanted="FILE:/tmp/krb5cc_$UID_ME"
+	as_root box sh -c 'printf "[libdefaults]\n default_ccache_name = KEYRING:persistent:%%{uid}\n" >/etc/krb5.conf'
+	equal "$wanted" "$(in_machine box sh -c 'echo $KRB5CCNAME')"
+	equal FILE:mine "$(holm machine run -e KRB5CCNAME=FILE:mine sh -c 'echo $KRB5CCNAME')"
+	as_root box rm /etc/krb5.conf
+	equal '' "$(in_machine box sh -c 'echo $KRB5CCNAME')"
+}
+
 @test "proxy=none and proxy=URL decide instead of the caller; -e decides over all" {
 	local print='echo "$http_proxy,$HTTPS_PROXY,$no_proxy"'
 	holm machine set -n box proxy=none 2>/dev/null

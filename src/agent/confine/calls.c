@@ -6,7 +6,8 @@
  * Left out on purpose, and so ENOSYS: add_key, request_key, keyctl. Keys are not confined by a user
  * namespace: what a process may do with one goes by possession, the session keyring is inherited
  * from whoever started the machine, and the quota is that user's. systemd, PAM, crun and runc go on
- * without them as on a kernel that has none. */
+ * without them as on a kernel that has none. libkrb5 does not, whatever error it gets: sessions
+ * give it a file (session/kerberos.c). */
 #include "agent/confine/calls.h"
 
 #include "base/macros.h"

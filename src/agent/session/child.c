@@ -53,6 +53,7 @@
 #include "agent/core/oom_score.h"
 #include "agent/core/pty.h"
 #include "agent/provision/authorities.h"
+#include "agent/session/kerberos.h"
 #include "agent/session/locale.h"
 #include "agent/session/user.h"
 #include "base/alloc.h"
@@ -255,6 +256,8 @@ static _Noreturn void session_main(struct child *c)
 	authorities_environment(c->root, &c->env);
 	session_environment(q, c->plan->boot, &c->user, ssh, &c->env);
 	session_fit_locale(c->root, &q->terminal, &c->env);
+	if (!session_has_keys())
+		session_fit_kerberos(c->root, c->user.uid, &c->env);
 	spawn_reset_signals();
 	if ((r = become_user(c, &err)) < 0 || (r = enter_directory(c, &err)) < 0)
 		give_up(c, STATUS_FAILED, err, r);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/session/kerberos.h"
 #include "agent/session/locale.h"
 #include "agent/session/user.h"
 #include "tree.h"
@@ -63,7 +64,7 @@ static void put_archive(struct tree *t, const char *name, uint32_t hash)
 	entry[0] = hash;
 	entry[1] = 128;
 	entry[2] = 1;
-	strcpy((char *)words + 128, name);
+	memcpy((char *)words + 128, name, MIN(strlen(name), (size_t)32));
 	AUTOFREE char *path = path_join(t->path, "usr/lib/locale/locale-archive");
 	FILE *f = fopen(path, "w");
 	assert_non_null(f);
@@ -86,6 +87,35 @@ static void expect_terminal(struct tree *t, const char *name, const char *given,
 static void expect_fit(struct tree *t, const char *given, const char *expected)
 {
 	expect_terminal(t, NULL, given, expected);
+}
+
+static void expect_tickets(struct tree *t, const char *given, const char *expected)
+{
+	AUTO_STRV struct strv env = { 0 };
+	strv_add(&env, given);
+	session_fit_kerberos(t->root, 1001, &env);
+	AUTOFREE char *all = strv_join(&env, " ");
+	assert_string_equal(all, expected);
+}
+
+static void test_kerberos(void **state)
+{
+	struct tree *t = *state;
+	expect_tickets(t, "A=1", "A=1");
+	tree_put(t, "/etc/krb5.conf", 0,
+	    "[libdefaults]\n# default_ccache_name = KEYRING:x\ndefault_ccache_names = KEYRING:x\n");
+	expect_tickets(t, "A=1", "A=1");
+	tree_put(t, "/etc/krb5.conf", 0, "[libdefaults]\n\tdefault_ccache_name=KEYRING:persistent:%{uid}");
+	expect_tickets(t, "A=1", "A=1 KRB5CCNAME=FILE:/tmp/krb5cc_1001");
+	expect_tickets(t, "KRB5CCNAME=DIR:/x", "KRB5CCNAME=DIR:/x");
+	/* The files of the folder come first. */
+	tree_put(t, "/etc/krb5.conf.d/a", 0, "[libdefaults]\n default_ccache_name = KEYRING:session:a\n");
+	expect_tickets(t, "A=1", "A=1 KRB5CCNAME=FILE:/tmp/krb5cc_1001");
+	tree_put(t, "/etc/krb5.conf.d/kcm", 0, "[libdefaults]\n default_ccache_name = KCM:\n");
+	expect_tickets(t, "A=1", "A=1");
+	tree_put(t, "/etc/krb5.conf.d/.b", 0, "");
+	tree_put(t, "/etc/krb5.conf", 0, "\n\n");
+	expect_tickets(t, "A=1", "A=1");
 }
 
 static void test_locale(void **state)
@@ -222,7 +252,7 @@ static void test_shared_paths(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { TREE_TEST(test_users), TREE_TEST(test_locale),
+	const struct CMUnitTest tests[] = { TREE_TEST(test_users), TREE_TEST(test_locale), TREE_TEST(test_kerberos),
 		TREE_TEST(test_unknown_and_empty), TREE_TEST(test_fifo_is_not_read), TREE_TEST(test_environment),
 		cmocka_unit_test(test_shared_paths) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
