@@ -231,25 +231,100 @@ whole 1' "$(uniq <<<"$output")"
 	equal '' "$(leftovers)"
 }
 
-@test "kill -9 of a save and of an import leaves nothing" {
-	local pid what
-	holm image pull --progress none "$REGISTRY/plain:1"
-	mkdir "$WORLD/out"
-	head -c 20000000 /dev/urandom >"$WORLD/noise"
-	tar -C "$WORLD" -cf "$WORLD/noise.tar" noise
-	for what in "save -o $WORLD/out/x.tar $REGISTRY/plain:1" "import $WORLD/noise.tar noise:1"; do
-		for _ in $(seq 8); do
-			# shellcheck disable=SC2086
-			command holm image $what >/dev/null 2>&1 3>&- &
-			pid=$!
-			command sleep "0.0$((RANDOM % 60 + 10))"
-			kill -KILL $pid 2>/dev/null || true
-			wait $pid || true
-		done
+# killed COMMAND...: of holm image, which is killed HOLM_TEST_KILLS times, and then succeeds.
+killed()
+{
+	local pid
+	for _ in $(seq "${HOLM_TEST_KILLS:-8}"); do
+		command holm image "$@" >/dev/null 2>&1 3>&- &
+		pid=$!
+		command sleep "0.0$((RANDOM % 60 + 10))"
+		kill -KILL $pid 2>/dev/null || true
+		wait $pid || true
 	done
-	# A file with its name is whole.
-	[ ! -e "$WORLD/out/x.tar" ] || tar -tf "$WORLD/out/x.tar" >/dev/null
+	holm image "$@" >/dev/null
+}
+
+@test "kill -9 of a save, an import, a load and a build: the next one is right, and leaves nothing" {
+	holm image pull --progress none "$REGISTRY/plain:1"
+	mkdir "$WORLD/out" "$WORLD/context"
+	head -c 20000000 /dev/urandom >"$WORLD/context/noise"
+	tar -C "$WORLD/context" -cf "$WORLD/noise.tar" noise
+	printf 'FROM %s\nCOPY noise /a/\nCOPY noise /b/\n' "$REGISTRY/plain:1" >"$WORLD/context/Dockerfile"
+	killed save -o "$WORLD/out/x.tar" "$REGISTRY/plain:1"
+	tar -tf "$WORLD/out/x.tar" >/dev/null
+	killed import "$WORLD/noise.tar" noise:1
+	holm image save --progress none -o "$WORLD/noise.oci" noise:1
+	holm image rm noise:1 >/dev/null
+	killed load --progress none "$WORLD/noise.oci"
+	killed build -q -t built:1 "$WORLD/context"
+	equal 'A /a A /a/noise A /b A /b/noise' "$(holm image diff "$REGISTRY/plain:1" built:1 | paste -sd ' ')"
+	holm image inspect noise:1 built:1 >/dev/null
 	holm image prune
 	equal '' "$(leftovers)"
 	sound
+}
+
+@test "a full disk at every stage of a load, a build and a commit: one line, and the space comes back" {
+	unshare --user --map-root-user --mount true 2>/dev/null || skip "no user namespaces here"
+	local image step=300000
+	image=$(find "$HOLM_TEST_STAGE/root" -path '*/libexec/holm/holm-image')
+	mkdir -p "$WORLD/small" "$WORLD/full"
+	head -c 400000 /dev/urandom >"$WORLD/full/noise"
+	printf 'FROM base:1\nCOPY noise /a/\nCOPY noise /b/\n' >"$WORLD/full/Dockerfile"
+	tar -C "$WORLD/full" -cf "$WORLD/layer.tar" noise
+	holm image import "$WORLD/layer.tar" base:1 >/dev/null
+	holm image save --progress none -o "$WORLD/base.oci" base:1
+	holm image build -q -t load:1 "$WORLD/full" >/dev/null
+	holm image save --progress none -o "$WORLD/load.oci" load:1
+	echo '{"config":{},"changes":[]}' >"$WORLD/changes"
+	{ printf 'HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n' "$(stat -c %s "$WORLD/layer.tar")"; cat "$WORLD/layer.tar"; } >"$WORLD/answer"
+	cat >"$WORLD/full.sh" <<-'E'
+	export XDG_DATA_HOME=$WORLD/small
+	images=$WORLD/small/holm/images
+	digest=
+	try()
+	{
+		case $1 in
+		load) holm image load --progress none "$WORLD/load.oci" ;;
+		build) holm image build -q -t built:1 "$WORLD/full" ;;
+		commit) "$IMAGE" commit-layer --base "$digest" committed:1 <"$WORLD/answer" 3<"$WORLD/changes" ;;
+		esac
+	}
+	free()
+	{
+		stat -f -c '%a %S' "$WORLD/small" | { read -r blocks size; echo $((blocks * size)); }
+	}
+	for what in load build commit; do
+		mount -t tmpfs -o size=16M none "$WORLD/small" || exit 1
+		holm image load --progress none "$WORLD/base.oci" >/dev/null
+		digest=$(holm image ls --format json | jq -r '.[0].digest')
+		left=8192
+		while [ $left -lt 4000000 ]; do
+			head -c $(($(free) - left)) /dev/zero >"$WORLD/small/ballast"
+			before=$(free)
+			if try $what >/dev/null 2>"$WORLD/stderr"; then
+				echo "$what whole $(holm image ls -q | wc -l)"
+				break
+			fi
+			[ $what != build ] || holm builder prune --force --all >/dev/null
+			holm image prune >/dev/null
+			printf '%s %s %s %s\n' $what "$(grep -c '^holm.*No space left' "$WORLD/stderr")" "$(grep -c ^holm "$WORLD/stderr")" \
+				"$(holm image ls -q | wc -l)"
+			[ $(($(free) + 32768)) -gt "$before" ] || echo "$what keeps $((before - $(free))) bytes"
+			rm "$WORLD/small/ballast"
+			left=$((left + STEP))
+		done
+		umount "$WORLD/small"
+	done
+	E
+	[ "${HOLM_TEST_KILLS:-0}" -lt 200 ] || step=30000
+	IMAGE=$image STEP=$step run --separate-stderr unshare --user --map-root-user --mount sh "$WORLD/full.sh"
+	equal 0 "$status"
+	equal 'load 1 1 1
+load whole 2
+build 1 1 1
+build whole 2
+commit 1 1 1
+commit whole 2' "$(uniq <<<"$output")"
 }

@@ -137,5 +137,7 @@ are_removed()
 	nothing_stays_of_containers
 	docker images -q 'committed' | xargs -r docker rmi -f >/dev/null
 	docker images -q 'built' | xargs -r docker rmi -f >/dev/null
+	holm image prune >/dev/null
+	equal '' "$(find "$XDG_DATA_HOME/holm/images" \( -path '*/partial/*' -o -name '.tmp*' -o -name 'unpacked-*' \) -print)"
 	rm -f "$TMPDIR/work"
 }
