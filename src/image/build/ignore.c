@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * See ignore.h. A pattern becomes tokens, and a path is matched by following all its tokens at
- * once: the time is O(tokens * path), whatever a hostile pattern looks like. */
+ * See ignore.h. A pattern is compiled once: its first characters up to a wildcard are a text, the
+ * rest becomes tokens. Most paths do not begin with the text, which a comparison finds. The others
+ * are matched by following all tokens at once: the time is O(tokens * path), whatever a hostile
+ * pattern looks like. One pass answers for the path and all its parents. */
 #include "image/build/ignore.h"
 
 #include <errno.h>
@@ -26,24 +28,34 @@ struct token {
 	size_t set_size; /* up to the "]" */
 };
 
-struct pattern {
+struct ignore_pattern {
 	char *text;
 	int takes_back; /* it began with "!" */
-	struct token *tokens;
+	char *prefix;   /* what a path has to begin with, without escapes */
+	size_t prefix_size;
+	struct token *tokens; /* behind the prefix; their sets are in the text */
 	size_t count;
 };
 
 struct ignore {
-	struct pattern *patterns;
+	struct ignore_pattern *patterns;
 	size_t count;
 	int takes_back; /* a pattern does */
 };
 
-static void pattern_done(struct pattern *p)
+static void pattern_done(struct ignore_pattern *p)
 {
 	free(p->text);
+	free(p->prefix);
 	free(p->tokens);
-	*p = (struct pattern){ 0 };
+	*p = (struct ignore_pattern){ 0 };
+}
+
+void ignore_pattern_free(struct ignore_pattern *p)
+{
+	if (p)
+		pattern_done(p);
+	free(p);
 }
 
 void ignore_free(struct ignore *i)
@@ -93,15 +105,22 @@ static int read_token(const char *s, struct token *to)
 	return s[1] ? 2 : -EINVAL;
 }
 
-static int compile(struct pattern *p)
+static int compile(struct ignore_pattern *p)
 {
 	const char *s = p->text;
-	p->tokens = xcalloc(strlen(s) + 1, sizeof *p->tokens);
+	p->prefix = xmalloc(strlen(s) + 1);
 	while (*s) {
-		int n = read_token(s, &p->tokens[p->count++]);
+		struct token t;
+		int n = read_token(s, &t);
 		if (n < 0)
 			return n;
 		s += n;
+		if (t.kind == TOKEN_CHARACTER && !p->count) {
+			p->prefix[p->prefix_size++] = t.character;
+			continue;
+		}
+		p->tokens = xgrow(p->tokens, p->count, sizeof *p->tokens);
+		p->tokens[p->count++] = t;
 	}
 	return 0;
 }
@@ -140,13 +159,14 @@ static int token_takes(const struct token *t, char c)
 	}
 }
 
-/* From the places of the path that the tokens before have reached to those that this one
- * reaches. */
-static void step(const struct token *t, const char *path, size_t n, char *reached)
+/* From the places of the path that the tokens before have reached to those that this one reaches,
+ * from `first` on. Returns whether there are any. */
+static int step(const struct token *t, const char *path, size_t first, size_t n, char *reached)
 {
 	char before = 0; /* of the place to the left */
 	int open = 0;    /* a place to the left was reached, in this name or (TOKEN_DEEP) anywhere */
-	for (size_t at = 0; at <= n; at++) {
+	char any = 0;
+	for (size_t at = first; at <= n; at++) {
 		char here = reached[at];
 		switch (t->kind) {
 		case TOKEN_NAME:
@@ -166,27 +186,42 @@ static void step(const struct token *t, const char *path, size_t n, char *reache
 		} else {
 			reached[at] = (char)(before && token_takes(t, path[at - 1]));
 		}
+		any |= reached[at];
 		before = here;
 	}
+	return any;
 }
 
-static int fits(const struct pattern *p, const char *path, size_t n)
+/* Follows all tokens. reached[n] tells of the path, the place of a slash of what is before it.
+ * Whether any place was reached. */
+static int follow(const struct ignore_pattern *p, const char *path, size_t n, char reached[PATH_MAX + 1])
 {
-	char small[PATH_MAX + 1];
-	if (n >= sizeof small)
+	size_t first = p->prefix_size;
+	if (n < first || n > PATH_MAX || memcmp(path, p->prefix, first) != 0)
 		return 0;
-	memset(small, 0, n + 1);
-	small[0] = 1;
+	memset(reached + first, 0, n - first + 1);
+	reached[first] = 1;
 	for (size_t i = 0; i < p->count; i++)
-		step(&p->tokens[i], path, n, small);
-	return small[n];
+		if (!step(&p->tokens[i], path, first, n, reached))
+			return 0;
+	return 1;
 }
 
-int ignore_matches(const char *pattern, const char *path)
+struct ignore_pattern *ignore_compile(const char *text)
 {
-	CLEANUP(pattern_done) struct pattern p = { .text = xstrdup(pattern) };
-	int r = strlen(pattern) > IGNORE_PATTERN_MAX ? -EINVAL : compile(&p);
-	return r < 0 ? r : fits(&p, path, strlen(path));
+	struct ignore_pattern *p = xnew(struct ignore_pattern);
+	p->text = xstrdup(text);
+	if (strlen(text) <= IGNORE_PATTERN_MAX && compile(p) == 0)
+		return p;
+	ignore_pattern_free(p);
+	return NULL;
+}
+
+int ignore_fits(const struct ignore_pattern *p, const char *path)
+{
+	char reached[PATH_MAX + 1];
+	size_t n = strlen(path);
+	return follow(p, path, n, reached) && reached[n];
 }
 
 /* ---- the file ---- */
@@ -211,7 +246,7 @@ static char *clean(const char *line)
 
 static int add_line(struct ignore *i, char *line, unsigned number, const char *name, struct error **err)
 {
-	struct pattern p = { 0 };
+	struct ignore_pattern p = { 0 };
 	char *text = *line == '#' ? NULL : trim(line);
 	if (!text || !*text)
 		return 0;
@@ -258,47 +293,60 @@ int ignore_parse(const char *data, size_t size, const char *name, struct ignore 
 }
 
 /* Whether a pattern fits a path or one of its parents. */
-static int covers(const struct pattern *p, const char *path)
+static int covers(const struct ignore_pattern *p, const char *path, size_t n)
 {
-	for (const char *end = strchr(path, '/'); end; end = strchr(end + 1, '/'))
-		if (fits(p, path, (size_t)(end - path)))
+	char reached[PATH_MAX + 1];
+	if (!p->count) /* the common case: a name */
+		return n >= p->prefix_size && memcmp(path, p->prefix, p->prefix_size) == 0 &&
+		       (!path[p->prefix_size] || path[p->prefix_size] == '/');
+	if (!follow(p, path, n, reached))
+		return 0;
+	for (size_t at = p->prefix_size; at < n; at++)
+		if (reached[at] && path[at] == '/')
 			return 1;
-	return fits(p, path, strlen(path));
+	return reached[n];
 }
 
 int ignore_excludes(const struct ignore *i, const char *path)
 {
 	int excluded = 0;
+	size_t n = strlen(path);
 	for (size_t k = 0; i && k < i->count; k++)
-		if (i->patterns[k].takes_back == excluded && covers(&i->patterns[k], path))
+		if (i->patterns[k].takes_back == excluded && covers(&i->patterns[k], path, n))
 			excluded = !excluded;
 	return excluded;
 }
 
-/* A path below `directory` can fit if the pattern's tokens go on when the directory and a slash are
- * used up. */
-static int may_fit_below(const struct pattern *p, const char *directory)
+/* A path below a directory ("a/b/") can fit if the pattern goes on when the directory is used up. */
+static int may_fit_below(const struct ignore_pattern *p, const char *directory, size_t n)
 {
-	AUTOFREE char *path = xasprintf("%s/", directory);
-	size_t n = strlen(path);
+	char reached[PATH_MAX + 1];
+	size_t first = p->prefix_size;
 	if (n > PATH_MAX)
 		return 1;
-	char reached[PATH_MAX + 1] = { 1 };
-	for (size_t i = 0; i <= p->count; i++) {
+	if (memcmp(directory, p->prefix, MIN(n, first)) != 0)
+		return 0;
+	if (n <= first)
+		return 1;
+	memset(reached + first, 0, n - first + 1);
+	reached[first] = 1;
+	for (size_t i = 0; i < p->count; i++) {
+		if (p->tokens[i].kind == TOKEN_DEEP)
+			return 1;
+		if (!step(&p->tokens[i], directory, first, n, reached))
+			return 0;
 		if (reached[n])
 			return 1;
-		if (i < p->count && p->tokens[i].kind == TOKEN_DEEP && memchr(reached, 1, n + 1))
-			return 1;
-		if (i < p->count)
-			step(&p->tokens[i], path, n, reached);
 	}
 	return 0;
 }
 
 int ignore_may_include_below(const struct ignore *i, const char *directory)
 {
-	for (size_t k = 0; i && k < i->count && i->takes_back; k++)
-		if (i->patterns[k].takes_back && may_fit_below(&i->patterns[k], directory))
+	AUTOFREE char *path = i && i->takes_back ? xasprintf("%s/", directory) : NULL;
+	size_t n = path ? strlen(path) : 0;
+	for (size_t k = 0; path && k < i->count; k++)
+		if (i->patterns[k].takes_back && may_fit_below(&i->patterns[k], path, n))
 			return 1;
 	return 0;
 }

@@ -23,5 +23,11 @@ DEFINE_CLEANUP(struct ignore, ignore_free)
 int ignore_excludes(const struct ignore *i, const char *path);
 /* Whether a "!" pattern may take back something below a directory that is left out. */
 int ignore_may_include_below(const struct ignore *i, const char *directory);
-/* Whether a whole path fits one pattern. 0, 1, or -EINVAL: it is none. */
-int ignore_matches(const char *pattern, const char *path);
+
+/* One pattern for whole paths. ignore_compile: NULL: it is none; owned. */
+struct ignore_pattern;
+struct ignore_pattern *ignore_compile(const char *text);
+void ignore_pattern_free(struct ignore_pattern *p); /* NULL is fine */
+DEFINE_CLEANUP(struct ignore_pattern, ignore_pattern_free)
+#define AUTO_IGNORE_PATTERN CLEANUP(ignore_pattern_freep)
+int ignore_fits(const struct ignore_pattern *p, const char *path);

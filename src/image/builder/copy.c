@@ -15,8 +15,9 @@ struct adding {
 	struct copy_plan *plan;
 	const struct copy_wish *wish;
 	const struct contents *source;
-	const char *pivot; /* with `parents`: what the paths lose in front */
-	int into;          /* a file gets its own name below `to` */
+	struct ignore_pattern **excludes; /* those of the wish, compiled; NULL: it is no pattern */
+	const char *pivot;                /* with `parents`: what the paths lose in front */
+	int into;                         /* a file gets its own name below `to` */
 	int (*is_archive)(void *data, const struct content *file, struct error **err);
 	void *data;
 	struct error **err;
@@ -71,22 +72,23 @@ static const char *behind(const char *path, const char *directory)
 }
 
 /* A pattern of --exclude counts from the source's root or from the directory that is copied. */
-static int is_excluded(const struct copy_wish *w, const char *path, const char *below)
+static int is_excluded(const struct adding *a, const char *path, const char *below)
 {
-	for (size_t i = 0; i < w->excludes.count; i++)
-		if (ignore_matches(w->excludes.items[i], path + 1) > 0 ||
-		    (below && *below && ignore_matches(w->excludes.items[i], below) > 0))
+	for (size_t i = 0; i < a->wish->excludes.count; i++) {
+		const struct ignore_pattern *p = a->excludes[i];
+		if (p && (ignore_fits(p, path + 1) || (below && *below && ignore_fits(p, below))))
 			return 1;
+	}
 	return 0;
 }
 
 /* Whether a parent below `directory`, or the path itself, is excluded. */
-static int is_hidden(const struct copy_wish *w, const char *path, const char *directory)
+static int is_hidden(const struct adding *a, const char *path, const char *directory)
 {
-	AUTOFREE char *part = xstrdup(path);
+	AUTOFREE char *part = a->wish->excludes.count ? xstrdup(path) : NULL;
 	const char *below;
-	while (w->excludes.count && (below = behind(part, directory)) && *below) {
-		if (is_excluded(w, part, below))
+	while (part && (below = behind(part, directory)) && *below) {
+		if (is_excluded(a, part, below))
 			return 1;
 		*strrchr(part, '/') = '\0';
 	}
@@ -123,7 +125,7 @@ static void add_directory(const struct adding *a, const char *directory)
 	for (size_t i = 0; i < a->source->count; i++) {
 		const struct content *c = a->source->items[i];
 		const char *below = behind(c->path, directory);
-		if (!below || !*below || is_hidden(a->wish, c->path, directory))
+		if (!below || !*below || is_hidden(a, c->path, directory))
 			continue;
 		add_item(a->plan, c, a->wish->parents ? place_with_parents(a, c->path) : path_join(a->wish->to, below),
 		    0);
@@ -148,7 +150,7 @@ static int add_file(const struct adding *a, const struct content *c)
 static int add_match(const struct adding *a, const struct content *c)
 {
 	const char *path = c ? c->path : "/";
-	if (c && is_excluded(a->wish, path, path_base(path)))
+	if (c && is_excluded(a, path, path_base(path)))
 		return 0;
 	if (a->wish->parents && c)
 		add_parents(a, path);
@@ -169,19 +171,19 @@ static int add_path(const struct adding *a, const char *path, const char *patter
 	return r < 0 ? r : 1;
 }
 
-static int is_match(const struct content *c, const char *base, const char *rest)
+static int is_match(const struct content *c, const char *base, const struct ignore_pattern *p)
 {
-	const char *below = behind(c->path, base);
-	return below && *below && ignore_matches(rest, below) > 0;
+	const char *below = p ? behind(c->path, base) : NULL;
+	return below && *below && ignore_fits(p, below);
 }
 
 /* One file may become the destination itself: "COPY *.jar /app.jar". */
-static int check_matches(const struct adding *a, const char *base, const char *rest)
+static int check_matches(const struct adding *a, const char *base, const char *rest, const struct ignore_pattern *p)
 {
 	int count = 0, files = 0;
 	for (size_t i = 0; !a->into && !a->wish->parents && i < a->source->count; i++) {
 		const struct content *c = a->source->items[i];
-		int is_one = is_match(c, base, rest) && !is_excluded(a->wish, c->path, path_base(c->path));
+		int is_one = is_match(c, base, p) && !is_excluded(a, c->path, path_base(c->path));
 		count += is_one;
 		files += is_one && c->type != TAR_DIRECTORY;
 	}
@@ -193,10 +195,11 @@ static int check_matches(const struct adding *a, const char *base, const char *r
 
 static int add_matches(const struct adding *a, const char *base, const char *rest)
 {
-	int count = 0, r = check_matches(a, base, rest);
+	AUTO_IGNORE_PATTERN struct ignore_pattern *p = ignore_compile(rest);
+	int count = 0, r = check_matches(a, base, rest, p);
 	for (size_t i = 0; r >= 0 && i < a->source->count; i++) {
 		const struct content *c = a->source->items[i];
-		if (!is_match(c, base, rest))
+		if (!is_match(c, base, p))
 			continue;
 		r = add_match(a, c);
 		count++;
@@ -226,6 +229,21 @@ static char *pivot_of(const char *pattern)
 	return at && at > pattern ? xstrndup(pattern, (size_t)(at - pattern)) : xstrdup("/");
 }
 
+static struct ignore_pattern **compile_excludes(const struct copy_wish *w)
+{
+	struct ignore_pattern **all = xcalloc(w->excludes.count + 1, sizeof(void *));
+	for (size_t i = 0; i < w->excludes.count; i++)
+		all[i] = ignore_compile(w->excludes.items[i]);
+	return all;
+}
+
+static void free_excludes(struct ignore_pattern **all, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		ignore_pattern_free(all[i]);
+	free(all);
+}
+
 int copy_plan_add(struct copy_plan *p, const struct copy_wish *w, const char *pattern, const char *base,
     const struct contents *source, int (*is_archive)(void *data, const struct content *file, struct error **err),
     void *data, struct error **err)
@@ -237,6 +255,7 @@ int copy_plan_add(struct copy_plan *p, const struct copy_wish *w, const char *pa
 		.plan = p,
 		.wish = w,
 		.source = source,
+		.excludes = compile_excludes(w),
 		.pivot = pivot,
 		.into = w->to_is_directory || endswith(w->to, "/") || w->patterns.count > 1,
 		.is_archive = is_archive,
@@ -244,7 +263,9 @@ int copy_plan_add(struct copy_plan *p, const struct copy_wish *w, const char *pa
 		.err = err,
 	};
 	AUTOFREE char *matched = w->parents ? xstrdup(rest) : plain_stars(rest);
-	return *rest ? add_matches(&a, base, matched) : add_path(&a, base, pattern);
+	int r = *rest ? add_matches(&a, base, matched) : add_path(&a, base, pattern);
+	free_excludes(a.excludes, w->excludes.count);
+	return r;
 }
 
 /* ---- the end ---- */

@@ -6,6 +6,7 @@
 #include "base/parse.h"
 #include "base/path.h"
 #include "image/build/expand.h"
+#include "image/build/ignore.h"
 #include "image/builder/chmod.h"
 #include "image/builder/copying.h"
 #include "image/builder/git.h"
@@ -83,6 +84,14 @@ int copying_flag(const struct copying *c, const char *name, int *ret, struct err
 	return 0;
 }
 
+/* Takes the pattern. */
+static int add_exclude(struct copying *c, char *pattern, struct error **err)
+{
+	AUTO_IGNORE_PATTERN struct ignore_pattern *p = ignore_compile(pattern);
+	strv_take(&c->wish.excludes, pattern);
+	return p ? 0 : error_set(err, EINVAL, "%s --exclude=%.80s is no pattern", copying_word(c), pattern);
+}
+
 static int read_flags(struct copying *c, struct error **err)
 {
 	const struct dockerfile_instruction *i = c->step->instruction;
@@ -102,7 +111,7 @@ static int read_flags(struct copying *c, struct error **err)
 		const char *pattern = startswith(i->flags.items[k], "--exclude=");
 		char *word = NULL;
 		if (pattern && (r = copying_expand(c, pattern, &word, err)) == 0)
-			strv_take(&c->wish.excludes, word);
+			r = add_exclude(c, word, err);
 	}
 	return r;
 }

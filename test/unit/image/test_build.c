@@ -423,6 +423,12 @@ static const struct {
 	{ "a**", "ab/c", 1 },
 	{ "*x*y*", "axbyc", 1 },
 	{ "*x*y*", "aybxc", 0 },
+	{ "ab", "a", 0 },
+	{ "a\\*b", "a*b", 1 },
+	{ "a\\*b*", "a*bc", 1 },
+	{ "a/b?", "a/b", 0 },
+	{ "a/b*", "a/b", 1 },
+	{ "a/b*", "a/c", 0 },
 	{ "[", "a", -22 },
 	{ "a\\", "a", -22 },
 	{ "[a", "a", -22 },
@@ -430,9 +436,11 @@ static const struct {
 
 static void test_matches(void **state)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(matches); i++)
-		if (ignore_matches(matches[i].pattern, matches[i].path) != matches[i].want)
+	for (size_t i = 0; i < ARRAY_SIZE(matches); i++) {
+		AUTO_IGNORE_PATTERN struct ignore_pattern *p = ignore_compile(matches[i].pattern);
+		if ((p ? ignore_fits(p, matches[i].path) : -EINVAL) != matches[i].want)
 			fail_msg("%s and %s", matches[i].pattern, matches[i].path);
+	}
 }
 
 static const struct {
@@ -456,6 +464,21 @@ static const struct {
 	{ "*.md\nREADME-secret.md\n!README*.md", "README-secret.md", 0, 0 },
 	{ ".", "a", 0, 0 },
 	{ "..", "a", 0, 0 },
+	{ "a", "ab", 0, 0 },
+	{ "ab", "a", 0, 0 },
+	{ "a\\*", "a*/b", 1, 0 },
+	{ "a/x*", "a/xy/z/u", 1, 0 },
+	{ "a/x*", "a/y/xz", 0, 0 },
+	{ "**/x", "a/x/b", 1, 0 },
+	{ "**/*.o", "a/b.o/c", 1, 0 },
+	{ "**/*.o", "a/b.oo/c", 0, 0 },
+	{ "*\n!a/b*/c", "a", 1, 1 },
+	{ "*\n!a/b*/c", "a/bx", 1, 1 },
+	{ "*\n!a/b*/c", "a/x", 1, 0 },
+	{ "*\n!a/**", "a/x/y", 0, 0 },
+	{ "*\n!a/b/c", "a/b/c/d", 0, 0 },
+	{ "*\n!a/b", "a/b2", 1, 0 },
+	{ "*\n!a/[bc]d", "a", 1, 1 },
 };
 
 static void test_ignore(void **state)
