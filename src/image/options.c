@@ -165,7 +165,8 @@ static const struct option_spec debootstrap_options[] = {
 	{ 0 },
 };
 
-static const char *const build_call_choices[] = { "build", "check", "lint", NULL };
+static const char *const build_call_choices[] = { "build", "check", "check,format=json", "lint", "outline",
+	"outline,format=json", "targets", "targets,format=json", NULL };
 static const char *const build_progress_choices[] = { "auto", "plain", "tty", "rawjson", "quiet", NULL };
 
 #define BUILD_LIMIT_OPTIONS                                                                                            \
@@ -191,8 +192,9 @@ static const struct option_spec build_options[] = {
 	{ "build-context", 0, OPTION_LIST, "NAME=VALUE",
 	    "what --from=NAME and FROM NAME mean: a directory, URL, docker-image://IMAGE or oci-layout://DIR" },
 	{ "check", 0, OPTION_SWITCH, NULL, "say what is probably not meant, and build nothing" },
-	{ "call", 0, OPTION_STRING, "METHOD", "build, or check as --check", .default_text = "build",
-	    .choices = build_call_choices },
+	{ "call", 0, OPTION_STRING, "METHOD",
+	    "build; check, as --check; outline: the arguments and secrets of the target; targets: the stages",
+	    .default_text = "build", .choices = build_call_choices },
 	{ "output", 'o', OPTION_LIST, "DIR|type=TYPE,dest=PATH",
 	    "write files in place of an image: local, tar, oci or docker; - is a tar archive on standard output",
 	    .complete = "file" },

@@ -229,3 +229,34 @@ with_files()
 	printf '# check=experimental=CopyIgnoredFile\nFROM scratch\nCOPY file /\n' | fails 'excluded by .dockerignore' --check
 	printf '# check=skip=Nothing\nFROM scratch\n' | fails 'no rule "Nothing"'
 }
+
+@test "--call: the stages, and the arguments and secrets of a target" {
+	cat >"$TMPDIR/df" <<-'END'
+		# syntax=docker/dockerfile:1
+		# VERSION is the version
+		#   of all
+		ARG VERSION=1
+		ARG BASE
+		# base makes the tool
+		FROM scratch AS base
+		ARG VERSION
+		ARG MODE=fast-$VERSION
+		RUN --mount=type=secret,id=token,required --mount=type=secret,target=/x/y --mount=type=ssh --mount=type=cache,target=/c make
+		FROM scratch AS unused
+		ARG NOBODY
+		FROM scratch AS Last
+		COPY --from=base / /
+	END
+	equal 'TARGET           DESCRIPTION;base             makes the tool;unused           ;last (default)   ;' \
+		"$(build --call targets <"$TMPDIR/df" | tr '\n' ';')"
+	equal 'TARGET:   last;;BUILD ARG   VALUE    DESCRIPTION;VERSION     2        is the version of all;BASE                 ;MODE        fast-2   ;;SECRET   REQUIRED;token    true;/x/y     ;;SSH       REQUIRED;default   ;' \
+		"$(build --call=outline --build-arg VERSION=2 <"$TMPDIR/df" | tr '\n' ';')"
+	equal 'TARGET:        base DESCRIPTION:   makes the tool' "$(build --call outline --target base <"$TMPDIR/df" | head -n 2 | tr '\n' ' ' | sed 's/ $//')"
+	equal '["VERSION=1","BASE=null","MODE=fast-1"] [{"ID":"/c"}]' \
+		"$(build --call outline,format=json <"$TMPDIR/df" | jq -r '([.args[] | "\(.name)=\(.value)"] | tojson) + " " + (.cache | tojson)')"
+	equal 'last scratch true' "$(build --call targets,format=json <"$TMPDIR/df" | jq -r '.targets[2] | "\(.name) \(.base) \(.default)"')"
+	fails '' --call check,format=json <"$TMPDIR/df"
+	equal 'StageNameCasing 13' "$(jq -r '.warnings[] | "\(.ruleName) \(.location.ranges[0].start.line)"' "$TMPDIR/out")"
+	fails 'outline' --call nothing <"$TMPDIR/df"
+	equal '' "$(holm image ls -q)"
+}

@@ -165,6 +165,37 @@ char *lint_text(const struct lint *l, const struct dockerfile *d, const char *fi
 	return buffer_take_string(&b);
 }
 
+static struct json_object *location_of(unsigned line)
+{
+	struct json_object *o = json_object_new_object(), *ranges = json_object_new_array(),
+			   *range = json_object_new_object(), *start = json_object_new_object(),
+			   *end = json_object_new_object();
+	json_add_u64(start, "line", line);
+	json_add_u64(end, "line", line);
+	json_add(range, "start", start);
+	json_add(range, "end", end);
+	json_object_array_add(ranges, range);
+	json_add(o, "ranges", ranges);
+	return o;
+}
+
+struct json_object *lint_json(const struct lint *l)
+{
+	struct json_object *all = json_object_new_object(), *list = json_object_new_array();
+	for (size_t i = 0; i < l->count; i++) {
+		const struct lint_warning *w = &l->items[i];
+		struct json_object *o = json_object_new_object();
+		AUTOFREE char *url = xasprintf(PAGES "%s/", rules[w->rule].page);
+		json_add_string(o, "ruleName", rules[w->rule].name);
+		json_add_string(o, "url", url);
+		json_add_string(o, "detail", w->text);
+		json_add(o, "location", location_of(w->line));
+		json_object_array_add(list, o);
+	}
+	json_add(all, "warnings", list);
+	return all;
+}
+
 char *lint_violation(const struct lint *l)
 {
 	AUTO_STRV struct strv names = { 0 };

@@ -3,6 +3,7 @@
  * a Dockerfile, and probably not meant. */
 #pragma once
 
+#include "base/json.h"
 #include "image/build/dockerfile.h"
 #include "image/build/ignore.h"
 
@@ -77,6 +78,9 @@ int lint_takes(const struct lint *l, enum lint_rule rule);
 void lint_add(struct lint *l, enum lint_rule rule, unsigned line, const char *format, ...) PRINTF_LIKE(4, 5);
 
 const char *lint_rule_name(enum lint_rule rule);
+/* {"warnings":[{"ruleName","url","detail","location"}]}, as docker build --call check,format=json
+ * shows it; owned. */
+struct json_object *lint_json(const struct lint *l);
 /* All of it, as docker build --check shows it; owned. */
 char *lint_text(const struct lint *l, const struct dockerfile *d, const char *file_name);
 /* "lint violation found for rules: A, B"; owned. */

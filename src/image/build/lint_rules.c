@@ -11,6 +11,7 @@
 #include "base/parse.h"
 #include "base/path.h"
 #include "base/suggest.h"
+#include "image/build/describe.h"
 #include "image/build/expand.h"
 #include "image/build/lint.h"
 #include "image/build/pairs.h"
@@ -560,34 +561,20 @@ static void check_casing(struct run *r)
 	}
 }
 
-static int is_comment(const char *line)
-{
-	static const char *const directives[] = { "check", "escape", "syntax" };
-	const char *text = line + 1;
-	for (size_t i = 0; *line == '#' && i < ARRAY_SIZE(directives); i++) {
-		const char *rest = startswith(text + strspn(text, " \t"), directives[i]);
-		if (rest && rest[strspn(rest, " \t")] == '=')
-			return 0;
-	}
-	return *line == '#';
-}
-
 /* A comment directly above a stage or an argument describes it: "# NAME text". */
 static void check_description(struct run *r, const struct dockerfile_instruction *i)
 {
 	AUTO_STRV struct strv words = { 0 };
-	unsigned line = i->line;
+	unsigned line = 0;
 	dockerfile_words(i->rest, r->in->file->escape, &words);
 	const char *name = i->kind->id == DOCKERFILE_FROM ? (words.count == 3 ? words.items[2] : NULL) :
 			   i->kind->id == DOCKERFILE_ARG && words.count == 1 ? words.items[0] :
 									       NULL;
-	while (line > 1 && is_comment(r->in->file->lines.items[line - 2]))
-		line--;
-	if (!name || line == i->line)
+	const char *comment = name ? describe_above(r->in->file, i, &line) : NULL;
+	if (!comment)
 		return;
-	const char *comment = r->in->file->lines.items[line - 1] + 1;
 	AUTOFREE char *plain = xstrndup(name, strcspn(name, "=")), *wanted = xasprintf("%s ", plain);
-	if (!startswith(comment + strspn(comment, " \t"), wanted))
+	if (!startswith(comment, wanted))
 		lint_add(r->lint, LINT_INVALID_DEFINITION_DESCRIPTION, i->line,
 		    "Comment for %s should follow the format: `# %s <description>`",
 		    i->kind->id == DOCKERFILE_FROM ? "build stage" : "build arg", plain);

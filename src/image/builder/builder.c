@@ -406,13 +406,17 @@ static int build(struct builder *b, char *ret_digest, struct error **err)
 	const struct build_options *o = b->options;
 	AUTOFREE char *folder = notes_folder(b);
 	int r = begin(b, err);
-	if (r == 0 && o->check)
+	if (r == 0 && o->call == BUILD_CALL_CHECK)
 		return build_check_show(b, err);
-	if (r == 0)
+	if (r == 0 && o->call == BUILD_CALL_BUILD)
 		r = build_check_begin(b, err);
 	if (r == 0)
 		r = stages_resolve(b->file, b->file_name, o->args ? o->args : &none, &b->platform_args, o->target,
 		    &b->stages, err);
+	if (r == 0 && o->call != BUILD_CALL_BUILD) {
+		build_call_show(b);
+		return 0;
+	}
 	if (r == 0)
 		r = check_again(b, err);
 	if (r == 0)
@@ -448,7 +452,8 @@ int build_image(struct library *l, const struct build_options *o, char *ret_dige
 		.token_lock = -1 };
 	int r = build(&b, ret_digest, err);
 	/* A digest has no place among files that were asked for. */
-	if (r == 0 && !o->check && build_outputs_has_image(o->outputs) && !build_outputs_uses_stdout(o->outputs))
+	if (r == 0 && o->call == BUILD_CALL_BUILD && build_outputs_has_image(o->outputs) &&
+	    !build_outputs_uses_stdout(o->outputs))
 		report_image(b.report, ret_digest, o->tags);
 	return r;
 }

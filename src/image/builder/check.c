@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "base/printable.h"
+#include "image/build/describe.h"
 #include "image/build/lint.h"
 
 static int find_base(void *builder, const char *name, struct lint_base *ret)
@@ -41,21 +42,41 @@ static int check(struct builder *b, const struct ignore *ignore, struct lint *re
 	return r < 0 ? error_prefix(err, r, "%s", b->file_name) : 0;
 }
 
+/* Line by line, empty ones too. */
+static void show(const char *text)
+{
+	for (const char *at = text; *at;) {
+		size_t n = strcspn(at, "\n");
+		AUTOFREE char *line = xstrndup(at, n);
+		printf("%s\n", printable(line));
+		at += at[n] ? n + 1 : n;
+	}
+}
+
+void build_call_show(struct builder *b)
+{
+	static const struct strv none = { 0 };
+	const struct build_options *o = b->options;
+	AUTO_JSON struct json_object *described = o->call == BUILD_CALL_TARGETS ?
+						      describe_targets(b->file, b->stages) :
+						      describe_outline(b->file, b->stages, o->args ? o->args : &none);
+	AUTOFREE char *text = o->as_json ? json_to_string(described, 1) : describe_text(described);
+	show(text);
+}
+
 int build_check_show(struct builder *b, struct error **err)
 {
 	AUTO_LINT struct lint lint = { 0 };
 	AUTO_IGNORE struct ignore *ignore = NULL;
-	AUTO_STRV struct strv lines = { 0 };
 	int r = build_read_ignore(b, &ignore, err);
 	if (r == 0)
 		r = check(b, ignore, &lint, err);
 	if (r < 0)
 		return r;
-	AUTOFREE char *text = lint_text(&lint, b->file, b->file_name), *violation = lint_violation(&lint);
-	text[strlen(text) - 1] = '\0'; /* the last line's end */
-	strv_split(&lines, text, "\n");
-	for (size_t i = 0; i < lines.count; i++)
-		printf("%s\n", printable(lines.items[i]));
+	AUTO_JSON struct json_object *o = b->options->as_json ? lint_json(&lint) : NULL;
+	AUTOFREE char *text = o ? json_to_string(o, 1) : lint_text(&lint, b->file, b->file_name),
+		      *violation = lint_violation(&lint);
+	show(text);
 	return lint.count ? error_set(err, EINVAL, "%s: %s", b->file_name, violation) : 0;
 }
 

@@ -5,6 +5,8 @@
 
 #include "image/builder/step.h"
 
+/* For --call outline and targets: prints what the file offers on stdout. */
+void build_call_show(struct builder *b);
 /* For --check: prints all warnings on stdout. 0; -EINVAL: there are some. */
 int build_check_show(struct builder *b, struct error **err);
 /* Before the steps: 0, or -EINVAL where "# check=error=true" makes warnings errors. */

@@ -13,6 +13,8 @@
 #include "image/builder/upload.h"
 #include "image/common/progress.h"
 
+enum build_call { BUILD_CALL_BUILD, BUILD_CALL_CHECK, BUILD_CALL_OUTLINE, BUILD_CALL_TARGETS };
+
 struct build_options {
 	const char *context, *file, *target, *machine, *socket, *iidfile;
 	const struct strv *tags, *args, *labels, *annotations; /* labels, annotations: "NAME=VALUE" */
@@ -27,7 +29,8 @@ struct build_options {
 	uint64_t shm_size;                  /* 0: the default */
 	struct json_object *limits;         /* of RUN: members of HostConfig; or NULL */
 	uint32_t processes;                 /* of a RUN, at most; 0: the engine's default */
-	int check;                          /* show the warnings, and build nothing */
+	enum build_call call;               /* all but BUILD_CALL_BUILD show something, and build nothing */
+	int as_json;                        /* what a call shows */
 	const struct build_outputs *outputs;
 	const char *metadata;                     /* a file; or NULL */
 	const struct strv *again;                 /* stages whose steps are not looked for in the cache */

@@ -132,6 +132,23 @@ static int is_true(const char *text)
 	return text && parse_bool(text, &on) == 0 && on;
 }
 
+/* The option's table has the words. */
+static enum build_call read_call(const char *text, int *ret_json)
+{
+	static const struct {
+		const char *word;
+		enum build_call call;
+	} words[] = { { "check", BUILD_CALL_CHECK }, { "lint", BUILD_CALL_CHECK }, { "outline", BUILD_CALL_OUTLINE },
+		{ "targets", BUILD_CALL_TARGETS } };
+	for (size_t i = 0; text && i < ARRAY_SIZE(words); i++) {
+		const char *rest = startswith(text, words[i].word);
+		*ret_json = streq(rest, ",format=json");
+		if (rest)
+			return words[i].call;
+	}
+	return BUILD_CALL_BUILD;
+}
+
 static int read_own(const struct options *o, struct build_options *b, struct own *own, struct strv *tags,
     struct error **err)
 {
@@ -145,7 +162,7 @@ static int read_own(const struct options *o, struct build_options *b, struct own
 		return r;
 	const struct strv *again = options_list(o, "no-cache-filter");
 	const char *call = options_string(o, "call");
-	b->check = options_switch(o, "check", 0) || (call && !streq(call, "build"));
+	b->call = options_switch(o, "check", 0) ? BUILD_CALL_CHECK : read_call(call, &b->as_json);
 	own->push = options_switch(o, "push", 0);
 	b->outputs = &own->outputs;
 	b->metadata = options_string(o, "metadata-file");
@@ -224,7 +241,7 @@ static int build(struct options *o, const struct oci_platform *platform, enum re
 		r = library_open(&l, err);
 	if (r == 0)
 		r = build_image(l, &b, digest, err);
-	if (r == 0 && own.push && !b.check)
+	if (r == 0 && own.push && b.call == BUILD_CALL_BUILD)
 		r = build_push(l, &tags, digest, push_mode(style), err);
 	if (pruned)
 		library_free_and_sweep(l, 0);
