@@ -30,6 +30,8 @@ struct unpack {
 	struct late_directory *late;
 	size_t late_count;
 	size_t left_out;
+	char *parent; /* the last entry's, which most often is the next one's, too; or NULL */
+	int parent_fd;
 };
 
 /* The entry's place relative to the directory: owned, "" for the directory itself; NULL when it
@@ -64,7 +66,7 @@ static int no_follow(const struct unpack *p)
 }
 
 /* Opens the parent of `place`, making what is missing of it. */
-static int open_parent(const struct unpack *p, const char *place)
+static int walk_to_parent(const struct unpack *p, const char *place)
 {
 	AUTOFREE char *copy = xstrdup(place);
 	AUTO_FD int at = openat(p->u->directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -80,6 +82,31 @@ static int open_parent(const struct unpack *p, const char *place)
 		at = next;
 	}
 	return at < 0 ? -errno : TAKE_FD(at);
+}
+
+/* The same; the descriptor is p's, until the next call. */
+static int open_parent(struct unpack *p, const char *place)
+{
+	const char *slash = strrchr(place, '/');
+	size_t n = slash ? (size_t)(slash - place) : 0;
+	if (p->parent && strlen(p->parent) == n && memcmp(p->parent, place, n) == 0)
+		return p->parent_fd;
+	int fd = walk_to_parent(p, place);
+	if (fd < 0)
+		return fd;
+	if (p->parent)
+		fd_close(p->parent_fd);
+	free(p->parent);
+	p->parent = xstrndup(place, n);
+	p->parent_fd = fd;
+	return fd;
+}
+
+static void forget_parent(struct unpack *p)
+{
+	if (p->parent)
+		fd_close(p->parent_fd);
+	free(TAKE_PTR(p->parent));
 }
 
 static void owner_of(const struct unpack *p, const struct tar_entry *e, uid_t *uid, gid_t *gid)
@@ -99,9 +126,9 @@ static size_t xattrs_of(const struct unpack *p, const struct tar_entry *e)
 }
 
 /* A share refuses to give files to others; they belong to the user there anyway. */
-static int is_harmless(int code)
+static int is_harmless(const struct unpack *p, int code)
 {
-	return code == EPERM || code == EOPNOTSUPP || code == EINVAL;
+	return !p->u->layer && (code == EPERM || code == EOPNOTSUPP || code == EINVAL);
 }
 
 static int write_content(struct unpack *p, int fd, uint64_t size, struct error **err)
@@ -120,25 +147,30 @@ static int write_content(struct unpack *p, int fd, uint64_t size, struct error *
 	return r < 0 ? r : ftruncate(fd, (off_t)size) < 0 ? -errno : 0;
 }
 
+static int create_file(int parent, const char *name)
+{
+	return openat(parent, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+}
+
 static int make_file(struct unpack *p, const struct tar_entry *e, int parent, const char *name, struct error **err)
 {
 	struct timespec times[2] = { { .tv_nsec = UTIME_NOW }, { .tv_sec = (time_t)e->mtime, .tv_nsec = e->mtime_ns } };
 	uid_t uid;
 	gid_t gid;
 	owner_of(p, e, &uid, &gid);
-	if (unlinkat(parent, name, 0) < 0 && errno != ENOENT)
-		return -errno;
-	AUTO_FD int fd = openat(parent, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	AUTO_FD int fd = create_file(parent, name);
+	if (fd < 0 && errno == EEXIST && unlinkat(parent, name, 0) == 0)
+		fd = create_file(parent, name);
 	if (fd < 0)
 		return -errno;
 	int r = write_content(p, fd, e->size, err);
 	if (r < 0)
 		return r;
-	if ((fchown(fd, uid, gid) < 0 && !is_harmless(errno)) || fchmod(fd, mode_of(p, e)) < 0)
+	if ((fchown(fd, uid, gid) < 0 && !is_harmless(p, errno)) || fchmod(fd, mode_of(p, e)) < 0)
 		return -errno;
 	for (size_t i = 0; i < xattrs_of(p, e); i++)
 		if (fsetxattr(fd, e->xattrs[i].name, e->xattrs[i].value, e->xattrs[i].size, 0) < 0 &&
-		    !is_harmless(errno))
+		    !is_harmless(p, errno))
 			return -errno;
 	return futimens(fd, times) < 0 ? -errno : 0;
 }
@@ -154,13 +186,13 @@ static int make_directory(struct unpack *p, const struct tar_entry *e, int paren
 	    made || errno == EEXIST ? openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | no_follow(p)) : -1;
 	if (fd < 0)
 		return errno == ELOOP ? -ENOTDIR : -errno;
-	if (!made)
+	if (!made && !p->u->layer)
 		return 0; /* an existing file keeps its owner and mode */
-	if (fchown(fd, uid, gid) < 0 && !is_harmless(errno))
+	if (fchown(fd, uid, gid) < 0 && !is_harmless(p, errno))
 		return -errno;
 	for (size_t i = 0; i < xattrs_of(p, e); i++)
 		if (fsetxattr(fd, e->xattrs[i].name, e->xattrs[i].value, e->xattrs[i].size, 0) < 0 &&
-		    !is_harmless(errno))
+		    !is_harmless(p, errno))
 			return -errno;
 	if (p->late_count >= DIRECTORIES_MAX)
 		return -E2BIG;
@@ -179,7 +211,7 @@ static int make_hard_link(struct unpack *p, const struct tar_entry *e, int paren
 	AUTOFREE char *target = place_of(p->u, e->target);
 	if (!target || !*target)
 		return -EXDEV;
-	AUTO_FD int from = open_parent(p, target);
+	AUTO_FD int from = walk_to_parent(p, target);
 	if (from < 0)
 		return from;
 	unlinkat(parent, name, 0);
@@ -189,6 +221,7 @@ static int make_hard_link(struct unpack *p, const struct tar_entry *e, int paren
 static int make_special(struct unpack *p, const struct tar_entry *e, int parent, const char *name)
 {
 	mode_t type = e->type == TAR_FIFO ? S_IFIFO : e->type == TAR_CHAR ? S_IFCHR : S_IFBLK;
+	struct timespec times[2] = { { .tv_nsec = UTIME_NOW }, { .tv_sec = (time_t)e->mtime, .tv_nsec = e->mtime_ns } };
 	uid_t uid;
 	gid_t gid;
 	if (p->u->foreign && (e->type == TAR_CHAR || e->type == TAR_BLOCK)) {
@@ -201,7 +234,21 @@ static int make_special(struct unpack *p, const struct tar_entry *e, int parent,
 					 mknodat(parent, name, type | mode_of(p, e), makedev(e->major, e->minor));
 	if (r < 0)
 		return -errno;
-	return fchownat(parent, name, uid, gid, AT_SYMLINK_NOFOLLOW) < 0 && !is_harmless(errno) ? -errno : 0;
+	if (fchownat(parent, name, uid, gid, AT_SYMLINK_NOFOLLOW) < 0 && !is_harmless(p, errno))
+		return -errno;
+	(void)!utimensat(parent, name, times, AT_SYMLINK_NOFOLLOW);
+	return 0;
+}
+
+/* Whether an entry of a layer would change more than its own place. */
+static int reaches_below(const struct tar_entry *e, const char *place)
+{
+	if (!*place || startswith(path_base(place), ".wh.") || e->type == TAR_CHAR || e->type == TAR_BLOCK)
+		return 1;
+	for (size_t i = 0; i < e->xattr_count; i++)
+		if (startswith(e->xattrs[i].name, "user.overlay.") || startswith(e->xattrs[i].name, "trusted."))
+			return 1;
+	return 0;
 }
 
 static int unpack_entry(struct unpack *p, const struct tar_entry *e, struct error **err)
@@ -209,9 +256,11 @@ static int unpack_entry(struct unpack *p, const struct tar_entry *e, struct erro
 	AUTOFREE char *place = place_of(p->u, e->path);
 	if (!place)
 		return error_set(err, EINVAL, "the archive has an entry that leads out of it: %.200s", e->path);
+	if (p->u->layer && reaches_below(e, place))
+		return error_set(err, EOPNOTSUPP, "the layer changes more than its files: %.200s", e->path);
 	if (!*place)
 		return 0; /* the directory itself */
-	AUTO_FD int parent = open_parent(p, place);
+	int parent = open_parent(p, place);
 	const char *name = path_base(place);
 	int r = parent;
 	if (parent >= 0) {
@@ -232,11 +281,11 @@ static int unpack_entry(struct unpack *p, const struct tar_entry *e, struct erro
 	return r < 0 ? error_set_errno(err, r, "cannot write %.200s", place) : 0;
 }
 
-/* Deepest last made, first finished. */
+/* Deepest last made, first finished. In a layer the last entry of a directory counts. */
 static void finish_directories(struct unpack *p)
 {
-	while (p->late_count > 0) {
-		struct late_directory *d = &p->late[--p->late_count];
+	for (size_t i = 0; i < p->late_count; i++) {
+		struct late_directory *d = &p->late[p->u->layer ? i : p->late_count - 1 - i];
 		struct timespec times[2] = { { .tv_nsec = UTIME_NOW }, d->mtime };
 		AUTO_FD int fd = path_open_beneath(p->u->directory, d->path, O_RDONLY | O_DIRECTORY, 0);
 		if (fd >= 0 && fchmod(fd, d->mode) == 0)
@@ -257,6 +306,7 @@ int tar_unpack_run(const struct tar_unpack *u, tar_source *source, void *data, s
 		if (r < 0)
 			break;
 	}
+	forget_parent(&p);
 	finish_directories(&p);
 	if (left_out)
 		*left_out = p.left_out;

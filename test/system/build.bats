@@ -553,6 +553,43 @@ on()
 	docker rm -f "$above" below >/dev/null
 }
 
+# images_since TIME: the images that containers were made of, each once.
+images_since()
+{
+	docker events --since "$1" --until "$(date +%s.%N)" --filter event=create --format '{{.Actor.Attributes.image}}' | sort -u
+}
+
+@test "a COPY between two RUNs needs no image of its own" {
+	local since
+	mkdir -p tree/deep
+	echo 1 >tree/deep/one
+	ln -s deep/one tree/link
+	chmod 750 tree/deep
+	cat >Dockerfile.in <<-'END'
+		FROM busybox:test
+		COPY --chown=7:8 tree /t
+		WORKDIR /work
+		RUN cat /t/link >1 && rm /t/link && mkdir -p /etc/init.d && rm -rf /etc/init.d /etc/group && chmod 700 /t/deep
+		COPY --chown=7:8 tree /t
+		COPY --chmod=600 tree/deep/one /etc/group
+		RUN stat -c '%n %u:%g %a' /t/deep /t/link /etc/group >2; readlink /t/link >>2; ls -d /etc/init.d >>2 2>&1; true
+		COPY tree/deep/one /last
+		RUN cat 1 2 /last
+	END
+	since=$(date +%s.%N)
+	build between <Dockerfile.in
+	contains "$(grep -o '^#[0-9]* [0-9.]* .*' "$TMPDIR/log" | cut -d ' ' -f 3- | tr '\n' ';')" \
+		'1;/t/deep 7:8 750;/t/link 7:8 777;/etc/group 0:0 600;deep/one;ls: /etc/init.d: No such file or directory;1;'
+	equal 1 "$(images_since "$since" | wc -l)"
+	until_true 30 no_containers
+	# Another file in the context: the same image below.
+	echo 2 >tree/deep/one
+	build between <Dockerfile.in
+	equal 1 "$(images_since "$since" | wc -l)"
+	contains "$(cat "$TMPDIR/log")" ' 2'
+	until_true 30 no_containers
+}
+
 @test "stages run side by side, and those that nobody needs do not" {
 	local out
 	# Each of the two waits for the other, in a folder that both see.

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * HEAD, GET and PUT /containers/ * /archive: what `docker cp` asks for. GET /export: the whole root
- * file system. GET /layer: what the container has changed in it.
+ * file system. GET /layer: what the container has changed in it. PUT /layer: the same of one that
+ * has never run, for containers that will stand on it (stack.h).
  *
  * Problem. The paths are the client's, but symlinks, mounts and names on the way are the
  * container's. The engine may do more than the container.
@@ -34,6 +35,7 @@
 #include "agent/engine/files.h"
 #include "agent/engine/mounts.h"
 #include "agent/engine/namespaces.h"
+#include "agent/engine/stack.h"
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/fd.h"
@@ -412,6 +414,14 @@ static int write_files(const struct archive *a, int folder, struct body_in *body
 	return r < 0 ? r : fd_write_full(a->stream, put_done, strlen(put_done));
 }
 
+/* PUT /layer: into the upper directory itself, no symlink followed. */
+static int write_layer(const struct archive *a, int upper, struct body_in *body, struct error **err)
+{
+	const struct tar_unpack u = { .directory = upper, .uid = -1, .gid = -1, .layer = 1 };
+	int r = tar_unpack_run(&u, body_in_read, body, NULL, err);
+	return r < 0 ? r : fd_write_full(a->stream, put_done, strlen(put_done));
+}
+
 /* PUT: the path is a directory, symlinks followed. */
 static int write_in(const struct archive *a, int root, struct body_in *body, struct error **err)
 {
@@ -444,11 +454,12 @@ static int work(int channel, void *data, struct error **err)
 	if (root < 0)
 		r = root;
 	if (r >= 0)
-		r = a->kind == ARCHIVE_FILES  ? write_files(a, root, &body, err) :
-		    a->is_put                 ? write_in(a, root, &body, err) :
-		    a->kind == ARCHIVE_LAYER  ? send_layer(a, root, err) :
-		    a->kind == ARCHIVE_EXPORT ? export_root(a, root, err) :
-						read_out(a, root, err);
+		r = a->kind == ARCHIVE_FILES              ? write_files(a, root, &body, err) :
+		    a->kind == ARCHIVE_LAYER && a->is_put ? write_layer(a, root, &body, err) :
+		    a->is_put                             ? write_in(a, root, &body, err) :
+		    a->kind == ARCHIVE_LAYER              ? send_layer(a, root, err) :
+		    a->kind == ARCHIVE_EXPORT             ? export_root(a, root, err) :
+							    read_out(a, root, err);
 	if (r < 0)
 		send_error(a, r, err ? *err : NULL);
 	shutdown(a->stream, SHUT_WR);
@@ -569,6 +580,9 @@ static void whole(struct engine *e, struct http_exchange *x, const char *name, e
 	if (!c)
 		return;
 	int r = check(e, "/", &err);
+	/* Nothing changes below a mount. */
+	if (r == 0 && streq(http_exchange_head(x)->method, "PUT") && !stack_is_at_rest(c))
+		r = error_set(&err, EBUSY, "container %s runs, or one that stands on it", name);
 	if (r < 0) {
 		engine_error(x, r, err);
 		return;

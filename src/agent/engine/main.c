@@ -63,6 +63,7 @@ static const struct {
 	{ "POST", "/containers/prune", engine_prune },
 	{ "GET", "/containers/*/export", engine_export },
 	{ "GET", "/containers/*/layer", engine_layer },
+	{ "PUT", "/containers/*/layer", engine_layer },
 	{ "HEAD", "/containers/*/archive", engine_archive },
 	{ "GET", "/containers/*/archive", engine_archive },
 	{ "PUT", "/containers/*/archive", engine_archive },

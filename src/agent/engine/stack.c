@@ -140,6 +140,11 @@ int stack_is_used(const struct container *c)
 	return 0;
 }
 
+int stack_is_at_rest(const struct container *c)
+{
+	return !is_busy(c) && !c->cleaning && !stack_is_used(c);
+}
+
 int stack_is_held(const struct container *c)
 {
 	for (const struct waiter *w = c->waiters; w; w = w->next)

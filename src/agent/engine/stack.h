@@ -30,6 +30,8 @@ void stack_cleaned(struct engine *e, const char *id);
 /* Whether a container that runs or starts stands on it, or on one that does: its files have to
  * stay. */
 int stack_is_used(const struct container *c);
+/* Whether neither the container nor one that stands on it runs, starts or is cleaned up. */
+int stack_is_at_rest(const struct container *c);
 /* Has a container with "HolmHeld" removed if no client holds it within a minute: its client died
  * before it could. */
 void stack_expect_holder(struct container *c);

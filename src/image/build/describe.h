@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What a Dockerfile offers, for `--call targets` and `--call outline`: its stages; the arguments,
- * secrets and ssh agents of a target. A comment "# NAME text" directly above a FROM or ARG is its
+ * The stages of a Dockerfile, for `--call targets`; the arguments, secrets and ssh agents of a
+ * target, for `--call outline`. A comment "# NAME text" directly above a FROM or ARG is its
  * description. The members of the JSON are those of BuildKit's requests of these names. */
 #pragma once
 

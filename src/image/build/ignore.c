@@ -31,7 +31,7 @@ struct token {
 struct ignore_pattern {
 	char *text;
 	int takes_back; /* it began with "!" */
-	char *prefix;   /* what a path has to begin with, without escapes */
+	char *prefix;   /* each path begins with it; without escapes */
 	size_t prefix_size;
 	struct token *tokens; /* behind the prefix; their sets are in the text */
 	size_t count;
@@ -192,8 +192,8 @@ static int step(const struct token *t, const char *path, size_t first, size_t n,
 	return any;
 }
 
-/* Follows all tokens. reached[n] tells of the path, the place of a slash of what is before it.
- * Whether any place was reached. */
+/* Follows all tokens. The pattern fits the path if reached[n] is set, a parent if the place of the
+ * slash behind it is. Returns whether any place was reached. */
 static int follow(const struct ignore_pattern *p, const char *path, size_t n, char reached[PATH_MAX + 1])
 {
 	size_t first = p->prefix_size;

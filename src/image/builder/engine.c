@@ -245,3 +245,32 @@ int build_engine_put(struct build_engine *e, const char *target, const void *dat
 		r = send_bytes(fd, data, size, deadline, err);
 	return r < 0 ? r : read_answer(e, fd, deadline, NULL, err);
 }
+
+static int send_chunk(int fd, const char *data, size_t size, struct error **err)
+{
+	uint64_t deadline = clock_deadline(ANSWER_MS);
+	AUTOFREE char *head = xasprintf("%zx\r\n", size);
+	int r = send_bytes(fd, head, strlen(head), deadline, err);
+	if (r == 0 && size)
+		r = send_bytes(fd, data, size, deadline, err);
+	return r == 0 ? send_bytes(fd, "\r\n", 2, deadline, err) : r;
+}
+
+int build_engine_put_stream(struct build_engine *e, const char *target, tar_source *read, void *data,
+    struct error **err)
+{
+	AUTOFREE char *head = xasprintf("PUT %s HTTP/1.1\r\nHost: docker\r\nContent-Type: application/x-tar\r\n"
+					"Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n",
+	    target);
+	AUTO_FD int fd = connect_engine(e, err);
+	if (fd < 0)
+		return fd;
+	const void *bytes;
+	ssize_t n = 0;
+	int r = send_bytes(fd, head, strlen(head), clock_deadline(ANSWER_MS), err);
+	while (r == 0 && (n = read(data, &bytes, err)) > 0)
+		r = send_chunk(fd, bytes, (size_t)n, err);
+	if (r == 0)
+		r = n < 0 ? (int)n : send_chunk(fd, "", 0, err);
+	return r < 0 ? r : read_answer(e, fd, clock_deadline(ANSWER_MS), NULL, err);
+}

@@ -7,6 +7,7 @@
 
 #include "base/json.h"
 #include "base/strv.h"
+#include "oci/tar.h"
 
 struct build_engine;
 
@@ -40,6 +41,9 @@ int build_engine_upgrade(struct build_engine *e, const char *target, struct erro
 int build_engine_hold(struct build_engine *e, const char *method, const char *target, struct error **err);
 /* One PUT of a tar stream that is in memory. */
 int build_engine_put(struct build_engine *e, const char *target, const void *data, size_t size, struct error **err);
+/* The same of a stream that is read while it is sent. */
+int build_engine_put_stream(struct build_engine *e, const char *target, tar_source *read, void *data,
+    struct error **err);
 /* Deletes all of them at the same time. Ends requests by itself; a signal does not end these. */
 void build_engine_delete_all(struct build_engine *e, const struct strv *targets);
 void build_engine_delete(struct build_engine *e, const char *target);

@@ -184,6 +184,7 @@ void copying_take(struct copying *c, const char *key, const char *short_key, str
 		build_step_store(c->step, key, NULL, layer);
 	if (short_key)
 		build_step_store(c->step, short_key, key, layer);
+	layer->is_copied = 1;
 	build_step_add(c->step, layer);
 }
 
@@ -326,6 +327,7 @@ int build_make_directory(struct build_step *s, const char *path, struct error **
 		return r;
 	if (!s->is_cached)
 		build_step_store(s, key, NULL, &layer);
+	layer.is_copied = 1;
 	build_step_add(s, &layer);
 	return 0;
 }

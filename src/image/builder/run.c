@@ -39,9 +39,8 @@ struct running {
 	const char *network; /* NULL: the default one */
 	const char *script;  /* with an interpreter of its own: a file for the start; or NULL */
 	struct run_mounts mounts;
-	char *id; /* of the container; NULL: there is none */
-	int hold; /* a connection: without it the engine removes the container; -1: none */
-	char image[DIGEST_TEXT_SIZE + 1];
+	char *id;    /* of the container; NULL: there is none */
+	int hold;    /* a connection: without it the engine removes the container; -1: none */
 	int is_link; /* the next RUN may stand on its files */
 	struct docker_frames frames;
 };
@@ -299,7 +298,7 @@ static void show_warnings(const struct running *r, struct json_object *answer)
 
 static int ask_create(struct running *r, const char *on, struct error **err)
 {
-	AUTO_JSON struct json_object *answer = NULL, *body = make_body(r, r->image);
+	AUTO_JSON struct json_object *answer = NULL, *body = make_body(r, r->step->chain->image);
 	const char *id = NULL;
 	json_add_string(body, "HolmOn", on);
 	int result = build_engine_call(r->step->builder->engine, "POST", "/containers/create", body, &answer, err);
@@ -319,7 +318,7 @@ static int create_of_image(struct running *r, const struct build_state *below, s
 {
 	struct builder *b = r->step->builder;
 	build_chain_end(r->step->chain, b->engine);
-	int result = build_state_write_layers(b->library, below, r->image, err);
+	int result = build_state_write_layers(b->library, below, r->step->chain->image, err);
 	return result < 0 ? result : ask_create(r, NULL, err);
 }
 
@@ -327,12 +326,11 @@ static int create_of_image(struct running *r, const struct build_state *below, s
 static int create(struct running *r, const struct build_state *below, struct error **err)
 {
 	struct builder *b = r->step->builder;
-	const struct build_chain *chain = r->step->chain;
-	const char *on = build_chain_find(chain, below->chain);
+	const char *on = NULL;
 	int result = build_leftovers_begin(b, err);
-	if (result == 0 && on) /* a failure costs an image */
-		memcpy(r->image, chain->image, sizeof r->image);
-	if (result == 0 && (!on || ask_create(r, on, NULL) < 0))
+	if (result == 0)
+		result = build_chain_reach(r->step, below, &on, err);
+	if (result == 0 && (!on || ask_create(r, on, NULL) < 0)) /* a failure costs an image */
 		result = create_of_image(r, below, err);
 	if (result < 0)
 		return result;
@@ -480,7 +478,7 @@ static void keep_container(struct running *r)
 {
 	if (!r->is_link)
 		return;
-	build_chain_add(r->step->chain, r->image, r->step->state->chain, (struct build_link){ r->id, r->hold });
+	build_chain_add(r->step->chain, r->step->state, (struct build_link){ r->id, r->hold });
 	r->id = NULL;
 	r->hold = -1;
 }

@@ -68,7 +68,7 @@ static void add_layer(struct build_state *s, const struct build_layer *layer)
 	hash_memory(chain, strlen(chain), s->chain);
 }
 
-struct build_state *build_state_copy(const struct build_state *s)
+struct build_state *build_state_copy_below(const struct build_state *s, size_t layers)
 {
 	struct build_state *copy = build_state_new(&s->platform);
 	json_object_put(copy->config);
@@ -77,9 +77,14 @@ struct build_state *build_state_copy(const struct build_state *s)
 	copy->history = copy_of(s->history);
 	copy->author = xstrdup(s->author);
 	pairs_add_all(&copy->args, &s->args.list);
-	for (size_t i = 0; i < s->layer_count; i++)
+	for (size_t i = 0; i < layers; i++)
 		add_layer(copy, &s->layers[i]);
 	return copy;
+}
+
+struct build_state *build_state_copy(const struct build_state *s)
+{
+	return build_state_copy_below(s, s->layer_count);
 }
 
 /* ---- loading ---- */

@@ -18,6 +18,7 @@ struct build_layer {
 	char *media_type;
 	char digest[DIGEST_TEXT_SIZE + 1], diff_id[DIGEST_TEXT_SIZE + 1]; /* digest "": no layer, nothing changed */
 	uint64_t size;
+	int is_copied; /* made by COPY, ADD or WORKDIR of this stage: it has files, and deletes none */
 };
 
 /* A state's files, read when something asks for them. */
@@ -45,6 +46,8 @@ struct build_state {
 
 struct build_state *build_state_new(const struct oci_platform *platform); /* of nothing: scratch */
 struct build_state *build_state_copy(const struct build_state *s);        /* its args, too */
+/* The same with the first layers alone. */
+struct build_state *build_state_copy_below(const struct build_state *s, size_t layers);
 /* The state of an image of the library. 0 or -errno. */
 int build_state_load(struct library *l, const char *digest, struct build_state **ret, struct error **err);
 void build_state_free(struct build_state *s);

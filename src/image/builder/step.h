@@ -30,7 +30,7 @@ struct build_options {
 	struct json_object *limits;         /* of RUN: members of HostConfig; or NULL */
 	uint32_t processes;                 /* of a RUN, at most; 0: the engine's default */
 	enum build_call call;               /* all but BUILD_CALL_BUILD show something, and build nothing */
-	int as_json;                        /* what a call shows */
+	int as_json;                        /* the answer of a call */
 	const struct build_outputs *outputs;
 	const char *metadata;                     /* a file; or NULL */
 	const struct strv *again;                 /* stages whose steps are not looked for in the cache */

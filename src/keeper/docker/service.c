@@ -187,6 +187,7 @@ static const struct resource {
 	{ "POST", "/containers/prune", HAND_OVER, NULL },
 	{ "GET", "/containers/*/export", HAND_OVER, NULL },
 	{ "GET", "/containers/*/layer", HAND_OVER, NULL },
+	{ "PUT", "/containers/*/layer", HAND_OVER, NULL },
 	{ "GET", "/containers/*/changes", HAND_OVER, NULL },
 	{ "HEAD", "/containers/*/archive", HAND_OVER, NULL },
 	{ "GET", "/containers/*/archive", HAND_OVER, NULL },

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/mount.h>
@@ -312,6 +313,54 @@ static void test_nothing_leads_out(void **state)
 	assert_false(path_exists("/tmp/escaped"));
 }
 
+/* Unpacks entries as a layer, in this order; the files are root's. */
+static int unpack_layer(int to, const struct tar_entry *entries, size_t count)
+{
+	AUTO_BUFFER struct buffer archive;
+	const struct tar_unpack u = { .directory = to, .uid = -1, .gid = -1, .layer = 1 };
+	buffer_init(&archive, ARCHIVE_MAX);
+	for (size_t i = 0; i < count; i++)
+		assert_int_equal(tar_write_entry(&entries[i], sink, &archive), 0);
+	assert_int_equal(tar_write_end(sink, &archive), 0);
+	return tar_unpack_run(&u, source, &archive, NULL, NULL);
+}
+
+static void test_a_layer(void **state)
+{
+	const struct tree *t = *state;
+	const uint32_t uid = getuid(), gid = getgid();
+	static struct tar_xattr opaque = { .name = (char *)"user.overlay.opaque",
+		.value = (unsigned char *)"y",
+		.size = 1 };
+	const struct tar_entry first[] = {
+		{ .type = TAR_DIRECTORY, .path = "d/", .mode = 0700, .uid = uid, .gid = gid, .mtime = 5 },
+		{ .type = TAR_FILE, .path = "d/f", .mode = 0600, .uid = uid, .gid = gid },
+		{ .type = TAR_SYMLINK, .path = "d/l", .target = "f", .mode = 0777, .uid = uid, .gid = gid, .mtime = 7 },
+		{ .type = TAR_DIRECTORY, .path = "d/", .mode = 0711, .uid = uid, .gid = gid, .mtime = 6 },
+	}, second[] = { { .type = TAR_DIRECTORY, .path = "d/", .mode = 0750, .uid = uid, .gid = gid, .mtime = 8 } }, bad[] = {
+		{ .type = TAR_FILE, .path = "d/.wh.f", .uid = uid, .gid = gid },
+		{ .type = TAR_FILE, .path = ".wh..wh..opq", .uid = uid, .gid = gid },
+		{ .type = TAR_CHAR, .path = "d/f", .uid = uid, .gid = gid },
+		{ .type = TAR_DIRECTORY, .path = "./", .mode = 0700, .uid = uid, .gid = gid },
+		{ .type = TAR_DIRECTORY, .path = "e/", .uid = uid, .gid = gid, .xattrs = &opaque, .xattr_count = 1 },
+	};
+	struct stat st;
+	AUTO_FD int to = rootfs_mkdir(t->root, "/layer", 0755, NULL);
+	assert_int_equal(unpack_layer(to, first, ARRAY_SIZE(first)), 0);
+	assert_int_equal(fstatat(to, "d", &st, 0), 0);
+	assert_int_equal(st.st_mode & 07777, 0711);
+	assert_int_equal(st.st_mtim.tv_sec, 6);
+	assert_int_equal(fstatat(to, "d/l", &st, AT_SYMLINK_NOFOLLOW), 0);
+	assert_int_equal(st.st_mtim.tv_sec, 7);
+	assert_int_equal(unpack_layer(to, second, ARRAY_SIZE(second)), 0);
+	assert_int_equal(fstatat(to, "d", &st, 0), 0);
+	assert_int_equal(st.st_mode & 07777, 0750);
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+		assert_int_equal(unpack_layer(to, &bad[i], 1), -EOPNOTSUPP);
+	assert_int_equal(fstatat(to, "d/f", &st, AT_SYMLINK_NOFOLLOW), 0);
+	assert_true(S_ISREG(st.st_mode));
+}
+
 static void test_hard_link_out(void **state)
 {
 	struct tree *t = *state;
@@ -331,7 +380,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = { TREE_TEST(test_there_and_back), TREE_TEST(test_one_file),
 		TREE_TEST(test_marks_of_overlays_are_restored), TREE_TEST(test_nothing_leads_out),
-		TREE_TEST(test_hard_link_out), TREE_TEST(test_numbers_of_two_devices),
+		TREE_TEST(test_a_layer), TREE_TEST(test_hard_link_out), TREE_TEST(test_numbers_of_two_devices),
 		TREE_TEST(test_sizes_that_stat_does_not_know), TREE_TEST(test_holes) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
