@@ -19,9 +19,9 @@ struct tar_unpack {
 	/* Symlinks to directories on the way are followed. For a process that has no more rights
 	 * than whoever made them. */
 	int follow;
-	/* A layer of an image, by a process that is root of its files: directories that are there get
-	 * the stream's owner and mode, and what cannot be made as it is in there is an error. So is
-	 * what would change files of the layers below: a whiteout, a device, an attribute of
+	/* A layer of an image, by a process that is root of its files: directories that are there
+	 * get the stream's owner and mode, and what cannot be made as it is in there is an error.
+	 * So is what would change files of the layers below: a whiteout, a device, an attribute of
 	 * overlayfs. */
 	int layer;
 };

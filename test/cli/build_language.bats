@@ -846,6 +846,7 @@ table()
 	tar -P --transform 's|^a$|../../../up|' --transform 's|^c$|/absolute/c|' -cf "$CONTEXT/dots.tar" a c
 	tar --transform "s|^a$|${long}a|" -cf "$CONTEXT/long.tar" a
 	touch .wh.f && tar -cf "$CONTEXT/whiteout.tar" .wh.f
+	truncate -s 15T bomb && tar -Sczf "$CONTEXT/bomb.tar.gz" bomb
 	cd "$CONTEXT" || return 1
 	table <<-'END'
 		==
@@ -864,6 +865,10 @@ table()
 		FROM scratch
 		ADD link.tar /
 		=> fails "/b" is a hard link to "/a", which is no file
+		==
+		FROM scratch
+		ADD bomb.tar.gz /
+		=> fails archive "/bomb.tar.gz": its files have more bytes than the library's file system has left
 		==
 		FROM scratch
 		COPY f /a

@@ -7,8 +7,8 @@
 #include "base/json.h"
 #include "image/build/stages.h"
 
-/* The first line of the comment directly above an instruction, without "#" and blanks; *ret_line: its
- * number. Borrowed; NULL: there is none. Directives are no comments. */
+/* The first line of the comment directly above an instruction, without "#" and blanks; *ret_line:
+ * its number. Borrowed; NULL: there is none. Directives are no comments. */
 const char *describe_above(const struct dockerfile *d, const struct dockerfile_instruction *i, unsigned *ret_line);
 /* The text of the comment above an instruction that defines a name; owned, or NULL. */
 char *describe_comment(const struct dockerfile *d, const struct dockerfile_instruction *i, const char *name);

@@ -317,7 +317,8 @@ int ignore_excludes(const struct ignore *i, const char *path)
 	return excluded;
 }
 
-/* A path below a directory ("a/b/") can fit if the pattern goes on when the directory is used up. */
+/* A path below a directory ("a/b/") can fit if the pattern goes on when the directory is used
+ * up. */
 static int may_fit_below(const struct ignore_pattern *p, const char *directory, size_t n)
 {
 	char reached[PATH_MAX + 1];

@@ -7,6 +7,7 @@
 #include <archive_entry.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -26,6 +27,7 @@ struct emitting {
 	const struct contents *base;
 	const struct emit_bytes *bytes;
 	struct layer_writer writer;
+	uint64_t room; /* bytes that the archive's files may still have */
 	struct error **err;
 };
 
@@ -445,6 +447,17 @@ static int unpack_entry(struct emitting *e, struct tar_reader *tar, const struct
 	return r < 0 ? r : more < 0 ? more : tar_write_padding(entry.type == TAR_FILE ? entry.size : 0, sink, e);
 }
 
+/* Some kilobytes may be an archive of petabytes. What has no room in the library's file system has
+ * none in a machine. */
+static int take_room(struct emitting *e, const struct tar_entry *entry)
+{
+	uint64_t size = entry->type == TAR_FILE ? entry->size : 0;
+	if (size > e->room)
+		return error_set(e->err, ENOSPC, "its files have more bytes than the library's file system has left");
+	e->room -= size;
+	return 0;
+}
+
 /* Whether an archive still is what the cache's record says. */
 static int check_archive(const struct emitting *e, int fd, const struct content *c)
 {
@@ -475,7 +488,7 @@ static int unpack(struct emitting *e, const struct copy_item *item)
 		return fd < 0 ? fd : error_set(e->err, ESTALE, "\"%s\" changed during the build", item->from->path);
 	CLEANUP(tar_reader_freep) struct tar_reader *tar = tar_reader_new(emit_archive_read, a, NULL);
 	while ((r = tar_reader_next(tar, &entry, e->err)) == 1)
-		if ((r = unpack_entry(e, tar, entry, item->to, &all)) < 0)
+		if ((r = take_room(e, entry)) < 0 || (r = unpack_entry(e, tar, entry, item->to, &all)) < 0)
 			break;
 	return r < 0 ? error_prefix(e->err, r, "archive \"%s\"", item->from->path) : check_archive(e, fd, item->from);
 }
@@ -512,6 +525,8 @@ int emit_layer(struct library *l, struct copy_plan *plan, const struct copy_wish
 	int r = place_items(plan, w, base, err);
 	if (r < 0 || !plan->count)
 		return r;
+	struct statvfs fs;
+	e.room = statvfs(l->path, &fs) == 0 ? (uint64_t)fs.f_bavail * fs.f_frsize : 0;
 	if ((r = layer_writer_open(l, LAYER_GZIP, &e.writer, err)) < 0)
 		return r;
 	r = put_all(&e);

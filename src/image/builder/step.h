@@ -62,6 +62,7 @@ struct builder {
 	struct strv used_args;     /* names of --build-arg that an ARG asked for */
 	size_t total;              /* instructions */
 	size_t expand_left;        /* bytes that their words may still become */
+	size_t copied;             /* bytes of configuration that stages have from stages */
 	struct build_parallel *parallel;
 	int worker_fd;       /* of the process of a stage, to the build's own; -1 */
 	size_t notes_before; /* bytes of the context's notes when that process began */

@@ -11,6 +11,8 @@
 #include "image/builder/timestamps.h"
 #include "image/common/interrupt.h"
 
+enum { COPIED_MAX = 32 << 20 };
+
 #define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 void build_step_add(struct build_step *s, struct build_layer *layer)
@@ -183,12 +185,22 @@ static void begin_config(struct build_state *s)
 	json_add_string(s->config, "WorkingDir", "/");
 }
 
+/* A thousand stages that begin with one another would have the words of all above them. */
+static int copy_state(struct builder *b, const struct build_state *from, struct build_state **ret, struct error **err)
+{
+	AUTOFREE char *config = json_to_string(from->config, 0), *history = json_to_string(from->history, 0);
+	b->copied += strlen(config) + strlen(history);
+	if (b->copied > COPIED_MAX)
+		return error_set(err, E2BIG, "the stages have more than %d MiB of configuration from those above",
+		    COPIED_MAX >> 20);
+	*ret = build_state_copy(from);
+	return 0;
+}
+
 static int begin_state(struct builder *b, const struct build_stage *stage, struct build_state **ret, struct error **err)
 {
-	if (stage->base.stage != STAGE_NONE) {
-		*ret = build_state_copy(b->states[stage->base.stage]);
-		return 0;
-	}
+	if (stage->base.stage != STAGE_NONE)
+		return copy_state(b, b->states[stage->base.stage], ret, err);
 	if (streq(stage->base.image, "scratch")) {
 		*ret = build_state_new(&b->platform);
 		begin_config(*ret);

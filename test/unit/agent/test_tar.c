@@ -337,7 +337,11 @@ static void test_a_layer(void **state)
 		{ .type = TAR_FILE, .path = "d/f", .mode = 0600, .uid = uid, .gid = gid },
 		{ .type = TAR_SYMLINK, .path = "d/l", .target = "f", .mode = 0777, .uid = uid, .gid = gid, .mtime = 7 },
 		{ .type = TAR_DIRECTORY, .path = "d/", .mode = 0711, .uid = uid, .gid = gid, .mtime = 6 },
-	}, second[] = { { .type = TAR_DIRECTORY, .path = "d/", .mode = 0750, .uid = uid, .gid = gid, .mtime = 8 } }, bad[] = {
+	};
+	const struct tar_entry second[] = {
+		{ .type = TAR_DIRECTORY, .path = "d/", .mode = 0750, .uid = uid, .gid = gid, .mtime = 8 }
+	};
+	const struct tar_entry bad[] = {
 		{ .type = TAR_FILE, .path = "d/.wh.f", .uid = uid, .gid = gid },
 		{ .type = TAR_FILE, .path = ".wh..wh..opq", .uid = uid, .gid = gid },
 		{ .type = TAR_CHAR, .path = "d/f", .uid = uid, .gid = gid },
