@@ -480,6 +480,14 @@ RUN cat /src/b
 	contains "$output" 'write a number of processes'
 }
 
+@test "a RUN that forks without end is stopped, with cgroups and without" {
+	fails 'exit' --pids-limit 60 <<<$'FROM busybox:test\nRUN for i in $(seq 100); do sleep 100 & done; echo made it'
+	! grep -q '^#.*[0-9] made it' "$TMPDIR/log" || return 1
+	until_true 30 no_containers
+	build limited --ulimit nproc=70:80 <<<$'FROM busybox:test\nRUN ulimit -u && ulimit -Hu'
+	[ "$(docker info -f '{{.PidsLimit}}')" = true ] || contains "$(grep -o ' [0-9]*$' "$TMPDIR/log" | tr '\n' ';')" ' 70; 80;'
+}
+
 # said TEXT: the last build's output has it.
 said()
 {

@@ -205,12 +205,12 @@ static int check_body(struct engine *e, struct json_object *body, struct strv *w
 static int make_record(struct engine *e, struct json_object *body, const char *wish, struct record *r,
     struct strv *warnings, struct error **err)
 {
+	stack_limit(e, body);
 	int result = count(e) < CONTAINERS_MAX ?
 			 check_body(e, body, warnings, err) :
 			 error_set(err, EBUSY, "the machine has %d containers, which is the most", CONTAINERS_MAX);
 	if (result == 0)
 		result = take_image(body, r, err);
-	stack_limit(e, body);
 	if (result == 0)
 		result = docker_body_parse(body, &r->body, err);
 	if (result == 0 && !r->body.entrypoint.count && !r->body.command.count)

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/sysinfo.h>
 
 #include "base/alloc.h"
@@ -49,6 +50,40 @@ static void set_limit(struct json_object *host, const char *key, uint64_t value)
 		json_add_u64(host, key, value);
 }
 
+static int is_of_processes(struct json_object *ulimit)
+{
+	const char *name = NULL;
+	return json_object_is_type(ulimit, json_type_object) && json_get_string(ulimit, "Name", &name, NULL) == 0 &&
+	       streq(name, "nproc");
+}
+
+/* The kernel counts the processes of a user in a user namespace, and a container has one of its
+ * own. Where no cgroup limits them, a resource limit does. */
+static void set_ulimit(struct json_object *host, uint64_t most)
+{
+	struct json_object *list = NULL, *o = json_object_new_object();
+	struct rlimit now = { .rlim_max = most };
+	int64_t wanted = 0;
+	if (json_get_i64(host, "PidsLimit", &wanted, NULL) == 0 && wanted > 0)
+		most = (uint64_t)wanted;
+	getrlimit(RLIMIT_NPROC, &now);
+	most = MIN(most, (uint64_t)now.rlim_max); /* nobody here can raise it */
+	if (json_get_array(host, "Ulimits", &list, NULL) < 0) {
+		json_object_object_del(host, "Ulimits");
+		list = json_object_new_array();
+		json_add(host, "Ulimits", list);
+	}
+	for (size_t i = 0; i < json_object_array_length(list); i++)
+		if (is_of_processes(json_object_array_get_idx(list, i))) {
+			json_object_put(o);
+			return;
+		}
+	json_add_string(o, "Name", "nproc");
+	json_add_u64(o, "Soft", most);
+	json_add_u64(o, "Hard", most);
+	json_object_array_add(list, o);
+}
+
 void stack_limit(const struct engine *e, struct json_object *body)
 {
 	enum { PARTS = 8, PROCESSES = 16384 };
@@ -60,6 +95,8 @@ void stack_limit(const struct engine *e, struct json_object *body)
 		return;
 	if (e->limits & DOCKER_LIMIT_PIDS)
 		set_limit(host, "PidsLimit", PROCESSES);
+	else
+		set_ulimit(host, PROCESSES);
 	if (e->limits & DOCKER_LIMIT_MEMORY && sysinfo(&now) == 0)
 		set_limit(host, "Memory", (uint64_t)now.totalram * now.mem_unit / PARTS * (PARTS - 1));
 }

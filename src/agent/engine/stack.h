@@ -14,7 +14,8 @@
 #include "base/buffer.h"
 
 /* Gives the body of a held container limits of memory, seven eighths of what there is, and of
- * processes, if it has none and the machine can limit them. */
+ * processes, if it has none. Without cgroups that can limit them, that of memory is left out, and
+ * that of processes is a resource limit. */
 void stack_limit(const struct engine *e, struct json_object *body);
 /* Reads and checks both members of a create body. 0; -ENOENT, -EBUSY, -EINVAL, -E2BIG. */
 int stack_read(struct engine *e, struct json_object *body, struct record *r, struct error **err);
