@@ -123,7 +123,8 @@ static int push_tags(struct library *l, struct options *o, const struct oci_plat
 	return r;
 }
 
-static int run(struct options *o, const char *chunk_size, int all, const struct credentials *login, struct error **err)
+static int run(struct options *o, const char *chunk_size, int all, int all_tags, const struct credentials *login,
+    struct error **err)
 {
 	AUTO_LIBRARY struct library *l = NULL;
 	AUTO_OCI_PLATFORM struct oci_platform platform = { 0 };
@@ -139,19 +140,20 @@ static int run(struct options *o, const char *chunk_size, int all, const struct 
 		return r;
 	const struct strv *words = options_words(o);
 	const struct oci_platform *wanted = given ? &platform : NULL;
-	return options_given(o, "all-tags") ?
-		   push_tags(l, o, wanted, &p, err) :
-		   push(l, o, wanted, &p, words->items[0], words->count > 1 ? words->items[1] : NULL, err);
+	if (all_tags)
+		return push_tags(l, o, wanted, &p, err);
+	return push(l, o, wanted, &p, words->items[0], words->count > 1 ? words->items[1] : NULL, err);
 }
 
 int command_push(struct options *o, struct error **err)
 {
-	return run(o, options_string(o, "chunk-size"), options_given(o, "all-platforms"), NULL, err);
+	return run(o, options_string(o, "chunk-size"), options_given(o, "all-platforms"), options_given(o, "all-tags"),
+	    NULL, err);
 }
 
 int command_push_as(struct options *o, struct error **err)
 {
 	AUTO_CREDENTIALS struct credentials login = { 0 };
 	int r = command_read_login(&login, NULL, err);
-	return r < 0 ? r : run(o, NULL, 0, r ? &login : NULL, err);
+	return r < 0 ? r : run(o, NULL, 0, 0, r ? &login : NULL, err);
 }
