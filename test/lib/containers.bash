@@ -76,6 +76,13 @@ listens()
 	docker exec "$1" netstat -ltn | grep -q ":$2 "
 }
 
+# ports_of_containers: the keeper's TCP listeners, except those that opened by themselves for the
+# httpd of the machine's own image (8080).
+ports_of_containers()
+{
+	ss -Hltnp | grep "pid=$(keeper_of box)," | grep -v ':8080 '
+}
+
 # nothing_left: of containers in "box": files, runs, cgroups, interfaces, mounts, processes, ports.
 # What is left is said on stderr.
 nothing_left()
@@ -88,7 +95,7 @@ nothing_left()
 	equal '' "$("${inside[@]}" ls /sys/class/net | grep veth)"
 	equal '' "$(grep ' /run/containers/' "/proc/$engine/mountinfo")"
 	equal '' "$(world_cgroups | grep -E '/[0-9a-f]{64}$')"
-	equal '' "$(ss -Hltnp | grep "pid=$(keeper_of box),")"
+	equal '' "$(ports_of_containers)"
 	equal 'holm-engine' "$(cat "/proc/$(awk '/^PPid:/ { print $2 }' "/proc/$engine/status")/task/"*/children | xargs -n 1 sh -c 'cat "/proc/$0/comm"')"
 }
 
@@ -105,7 +112,7 @@ nothing_left_in_vm()
 		done
 	END
 	)"
-	equal '' "$(ss -Hltnp | grep "pid=$(keeper_of box),")"
+	equal '' "$(ports_of_containers)"
 }
 
 is_nothing_left()
