@@ -71,7 +71,7 @@ status()
 	contains "$(cat "$BATS_TEST_TMPDIR/answer")" 'network nosuch not found'
 	equal 403 "$(status DELETE /networks/host)"
 	local bad
-	for bad in '{}' '{"Name":"a b"}' '{"Name":"x"' '{"Name":"x","IPAM":{"Config":[{"Subnet":"nonsense"}]}}' \
+	for bad in '{}' '{"Name":" a"}' '{"Name":"a/b"}' '{"Name":"x"' '{"Name":"x","IPAM":{"Config":[{"Subnet":"nonsense"}]}}' \
 		'{"Name":"x","IPAM":{"Config":[{"Subnet":"10.0.0.0/24","Gateway":"10.0.1.1"}]}}' '{"Name":"x","Labels":{"a":1}}' \
 		'{"Name":"x","IPAM":{"Config":[{"Subnet":"10.0.0.0/24","IPRange":"10.0.1.0/25"}]}}' \
 		'{"Name":"x","Options":{"com.docker.network.bridge.name":"a/b"}}'; do
