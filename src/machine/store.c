@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Machines on disk. A machine's directory appears and vanishes whole: it is built as ".new-XXXXXX"
- * and renamed into place, and renamed to ".old-XXXXXX" before its files are deleted. Whoever builds
- * or deletes one of those holds its config.lock, so a sweep at the next creation knows which of
- * them a crash has left behind.
+ * and renamed into place, and renamed to ".old-XXXXXX" before its files are deleted. The process
+ * that builds or deletes one of those holds its config.lock, so a sweep at the next creation knows
+ * which of them a crash has left behind. A new config.lock gets that name once it is locked.
  *
  * A lock is taken on a file that may just be deleted or renamed with its machine: after taking it,
  * the file must still be the one of that name. */
@@ -384,6 +384,16 @@ int machine_name_free(const char *name, struct error **err)
 	return path_exists(directory) ? name_taken(name, err) : 0;
 }
 
+/* Makes config.lock in a new directory, locked at its first sight. Its descriptor or -errno. */
+static int lock_new(const char *directory, struct error **err)
+{
+	AUTOFREE char *path = path_join(directory, "config.lock"), *early = path_join(directory, "config.lock.new");
+	AUTO_FD int fd = lock_file(early, LOCK_EXCLUSIVE, 0, err);
+	if (fd >= 0 && rename(early, path) < 0)
+		return error_set_errno(err, errno, "%s", path);
+	return TAKE_FD(fd);
+}
+
 int machine_create(const struct machine *m,
     int (*fill)(const struct machine *m, const char *directory, void *data, struct error **err), void *data,
     struct error **err)
@@ -397,10 +407,10 @@ int machine_create(const struct machine *m,
 		return machines;
 	if (faccessat(machines, m->name, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
 		return name_taken(m->name, err);
-	AUTOFREE char *directory = path_join(path, temporary), *lock_path = path_join(directory, "config.lock");
+	AUTOFREE char *directory = path_join(path, temporary);
 	if (mkdirat(machines, temporary, 0700) < 0)
 		return error_set_errno(err, errno, "%s", directory);
-	AUTO_FD int lock = lock_file(lock_path, LOCK_EXCLUSIVE, 0, err);
+	AUTO_FD int lock = lock_new(directory, err);
 	r = lock < 0 ? lock : 0;
 	if (r == 0 && fill)
 		r = fill(m, directory, data, err);

@@ -18,6 +18,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/lock.h"
 #include "base/path.h"
 #include "machine/machine.h"
 
@@ -108,6 +109,38 @@ static void crashed_creations_are_swept(void **state)
 	assert_string_equal(erased, old);
 	assert_true(path_exists(young));
 	rmdir(young);
+}
+
+/* The linker has the library's calls of lock_file() lead here. */
+int real_lock_file(const char *path, enum lock_mode mode, uint64_t deadline_ms, struct error **err) __asm__(
+    "__real_lock_file");
+int wrap_lock_file(const char *path, enum lock_mode mode, uint64_t deadline_ms, struct error **err) __asm__(
+    "__wrap_lock_file");
+static int sweeping; /* between the next open and its lock */
+
+int wrap_lock_file(const char *path, enum lock_mode mode, uint64_t deadline_ms, struct error **err)
+{
+	if (sweeping) {
+		sweeping = 0;
+		fd_close(open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+		machine_sweep(note_erase);
+	}
+	return real_lock_file(path, mode, deadline_ms, err);
+}
+
+/* Another process sweeps when the creator has opened its lock and not yet taken it. */
+static void creations_are_not_swept_before_they_lock(void **state)
+{
+	int result = 0;
+	AUTO_MACHINE struct machine *m = new_machine("early");
+	*erased = 0;
+	sweeping = 1;
+	assert_int_equal(machine_create(m, fill_disk, &result, NULL), 0);
+	assert_false(sweeping);
+	assert_string_equal(erased, "");
+	AUTO_FD int lock = machine_config_lock("early", 0, NULL);
+	assert_true(lock >= 0);
+	assert_int_equal(machine_delete("early", NULL, NULL), 0);
 }
 
 static void locks(void **state)
@@ -327,6 +360,7 @@ int main(void)
 		cmocka_unit_test(creating),
 		cmocka_unit_test(failing_leaves_nothing),
 		cmocka_unit_test(crashed_creations_are_swept),
+		cmocka_unit_test(creations_are_not_swept_before_they_lock),
 		cmocka_unit_test(locks),
 		cmocka_unit_test(defaults),
 		cmocka_unit_test(renaming_and_deleting),
