@@ -266,6 +266,7 @@ rows()
 	serves "$port"
 	until_true 60 by_itself "$address" "$port"
 	equal 1 "$(ss -Hltn "src 127.0.0.1 and sport = :$port" | wc -l)"
+	equal '' "$(ss -Hltn "src [::1] and sport = :$port")"
 	kill "$other" "$pid"
 	wait "$other" "$pid" || true
 }

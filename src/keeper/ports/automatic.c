@@ -7,9 +7,10 @@
  * Idea. The agent's answer to GET /v1/listening has a line for each change: the whole list. The
  * last line counts. It is carried out at most each APPLY_MS, and each number costs one of
  * TRIES_MAX tokens, of which TRIES_A_SECOND come back. A number is tried once: on the machine's own
- * address, on 127.0.0.1 and on ::1. An address that another program of the host has is left to it,
- * also when that program ends: it may come back. Sockets go into the publisher's list, so
- * connections are its own. */
+ * address, and on localhost. An address that another program of the host has is left to it, also
+ * when that program ends: it may come back. Localhost is 127.0.0.1 and ::1, and a client of that
+ * name tries ::1 first. So a program that has the number at one of them keeps it at both. Sockets
+ * go into the publisher's list, so connections are its own. */
 #include "keeper/ports/automatic.h"
 
 #include <errno.h>
@@ -28,7 +29,6 @@ enum {
 	TRIES_A_SECOND = 32,
 	LINES_MAX = 64, /* in APPLY_MS; the agent sends a few */
 	FLOOD_MS = 10 * 1000,
-	ADDRESSES = 3,
 };
 
 struct auto_port {
@@ -105,22 +105,47 @@ static void close_number(struct publisher *p, uint16_t number)
 		publish_free(at);
 }
 
-/* Binds what can be had of the three addresses. */
+static int bind_number(uint16_t number, const char *address, int *ret_fd)
+{
+	const struct machine_publish spec = { (char *)address, number, number, 0 };
+	int r = machine_publish_bind(address, &spec, ret_fd);
+	if (r < 0)
+		log_debug("port %u stays closed at %s: %s", number, address, strerror(-r));
+	return r;
+}
+
+static void add_number(struct publisher *p, uint16_t number, const char *address, int fd)
+{
+	const struct machine_publish spec = { (char *)address, number, number, 0 };
+	publish_accept(publish_add_automatic(p, &spec, fd));
+}
+
+/* Opens both addresses of localhost, or one on a host that lacks the other. None, if a program has
+ * the number at one of them. */
+static void open_at_localhost(struct publisher *p, uint16_t number)
+{
+	int fds[MACHINE_PUBLISH_SOCKETS] = { -1, -1 }, taken = 0;
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
+		if (!*find_socket(p, number, machine_publish_loopback[i]))
+			taken |= bind_number(number, machine_publish_loopback[i], &fds[i]) == -EADDRINUSE;
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
+		struct published **open = find_socket(p, number, machine_publish_loopback[i]);
+		if (taken && *open)
+			publish_free(open);
+		if (taken)
+			fd_close(fds[i]);
+		else if (fds[i] >= 0)
+			add_number(p, number, machine_publish_loopback[i], fds[i]);
+	}
+}
+
 static void open_number(struct publisher *p, uint16_t number)
 {
-	const char *const addresses[ADDRESSES] = { p->keeper->address, machine_publish_loopback[0],
-		machine_publish_loopback[1] };
-	for (size_t i = 0; i < ADDRESSES; i++) {
-		const struct machine_publish spec = { (char *)addresses[i], number, number, 0 };
-		int fd = -1;
-		if (*find_socket(p, number, addresses[i]))
-			continue;
-		int r = machine_publish_bind(addresses[i], &spec, &fd);
-		if (r < 0)
-			log_debug("port %u stays closed at %s: %s", number, addresses[i], strerror(-r));
-		else
-			publish_accept(publish_add_automatic(p, &spec, fd));
-	}
+	const char *own = p->keeper->address;
+	int fd;
+	if (!*find_socket(p, number, own) && bind_number(number, own, &fd) == 0)
+		add_number(p, number, own, fd);
+	open_at_localhost(p, number);
 }
 
 /* ---- from the report to the sockets ---- */

@@ -36,6 +36,21 @@ static int connect_to(const char *ip, uint16_t port, int *ret)
 	return 0;
 }
 
+/* The sockets at localhost that have opened by themselves. */
+static size_t count_at_localhost(struct fixture *f)
+{
+	AUTO_JSON struct json_object *state = keeper_state(f->keeper);
+	struct json_object *ports = NULL;
+	size_t count = 0;
+	assert_int_equal(json_get_array(state, "ports", &ports, NULL), 0);
+	for (size_t i = 0; i < json_object_array_length(ports); i++) {
+		const char *ip = "";
+		json_get_string(json_object_array_get_idx(ports, i), "ip", &ip, NULL);
+		count += streq(ip, "127.0.0.1") || streq(ip, "::1");
+	}
+	return count;
+}
+
 /* The numbers of GET /v1/state, as JSON. */
 static char *numbers(struct fixture *f)
 {
@@ -116,6 +131,27 @@ static void test_open_and_close(void **state)
 	fake_listening_line(f->fake, "{\"ports\":[]}");
 	expect_numbers(f, "[]");
 	assert_int_equal(connect_to(f->machine->address, port, NULL), -ECONNREFUSED);
+}
+
+/* A client of "localhost" would try ::1 first, and reach the machine in the program's place. */
+static void test_localhost_is_one(void **state)
+{
+	struct fixture *f = *state;
+	uint16_t port = 0;
+	AUTO_FD int program = serve("127.0.0.1", &port), client = -1;
+	begin_on(f);
+	report_one(f, port);
+	assert_int_equal(connect_to(f->machine->address, port, &client), 0);
+	assert_int_equal(count_at_localhost(f), 0);
+	/* Its end changes nothing, until the listener is another one. */
+	fd_close(TAKE_FD(program));
+	fake_listening_line(f->fake, "{\"ports\":[]}");
+	expect_numbers(f, "[]");
+	report_one(f, port);
+	uint64_t deadline = clock_deadline(60000);
+	while (connect_to("127.0.0.1", port, NULL) < 0 && clock_now_ms() < deadline)
+		loop_step(f->loop, clock_deadline(20));
+	assert_true(count_at_localhost(f) > 0);
 }
 
 /* Without it nobody asks the agent, and nothing opens. */
@@ -215,6 +251,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_parse),
 		KEEPER_TEST(test_open_and_close),
+		KEEPER_TEST(test_localhost_is_one),
 		KEEPER_TEST(test_off),
 		KEEPER_TEST(test_most),
 		KEEPER_TEST(test_published_first),
