@@ -183,23 +183,20 @@ static void choose(struct auto_ports *a)
 			a->ports[a->count++] = (struct auto_port){ .number = a->wanted[i] };
 }
 
-/* Opens those that were not tried yet, as far as the tokens go. */
-static void open_new(struct auto_ports *a)
+/* Opens those that were not tried yet, as far as the tokens go. Returns when it can go on. */
+static uint64_t open_new(struct auto_ports *a)
 {
-	int waits = 0;
 	refill_tokens(a);
 	for (size_t i = 0; i < a->count; i++) {
 		if (a->ports[i].tried)
 			continue;
-		waits |= a->tokens == 0;
 		if (a->tokens == 0)
-			break;
+			return clock_deadline(1000 / TRIES_A_SECOND);
 		a->tokens--;
 		a->ports[i].tried = 1;
 		open_number(a->keeper->publisher, a->ports[i].number);
 	}
-	if (waits)
-		source_set_timer(a->timer, clock_deadline(1000 / TRIES_A_SECOND));
+	return UINT64_MAX;
 }
 
 /* Ends an answer that floods the keeper; the next question comes later. 0 or 1. */
@@ -227,7 +224,8 @@ static void on_apply(struct source *s, void *data)
 	if (end_flood(a))
 		return;
 	choose(a);
-	open_new(a);
+	uint64_t next = open_new(a);
+	source_set_timer(a->timer, a->flood_ms ? MIN(next, a->flood_ms) : next);
 }
 
 static void apply_soon(struct auto_ports *a)
