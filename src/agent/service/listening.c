@@ -34,6 +34,7 @@ enum {
 	HINTED_SHARE = 50,
 	PAUSE_MAX_MS = 60 * 1000,
 	EVENTS_AFTER_MS = 1000,
+	TAKES_MAX = 64, /* of 8 events; processors that always have new ones would keep the loop */
 };
 
 struct listening {
@@ -121,7 +122,7 @@ static void on_hint(struct source *s, int fd, uint32_t events, void *data)
 {
 	struct listening *w = data;
 	struct epoll_event taken[8];
-	while (epoll_wait(fd, taken, ARRAY_SIZE(taken), 0) == ARRAY_SIZE(taken))
+	for (int i = 0; i < TAKES_MAX && epoll_wait(fd, taken, ARRAY_SIZE(taken), 0) == ARRAY_SIZE(taken); i++)
 		;
 	w->hinted = 1;
 	source_set_events(w->hint_source, 0);
