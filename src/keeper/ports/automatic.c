@@ -320,15 +320,23 @@ struct json_object *auto_ports_describe(const struct auto_ports *a)
 	return list;
 }
 
+/* Whether the port cannot be bound as long as the socket is open. Both of localhost go together. */
+static int is_in_way(const struct published *socket, const struct machine_publish *port, const char *own)
+{
+	if (!socket->automatic || socket->spec.host != port->host)
+		return 0;
+	if (streq(socket->address, own))
+		return port->ip && (streq(port->ip, "0.0.0.0") || streq(port->ip, own));
+	return !port->ip || streq(port->ip, machine_publish_loopback[0]) ||
+	       streq(port->ip, machine_publish_loopback[1]) || streq(port->ip, "0.0.0.0") || streq(port->ip, "::");
+}
+
 int keeper_yield_port(struct keeper *k, const struct machine_publish *spec, struct error **err)
 {
 	struct publisher *p = k->publisher;
-	const int here =
-	    !spec->ip || streq(spec->ip, machine_publish_loopback[0]) || streq(spec->ip, machine_publish_loopback[1]);
 	int closed = 0;
 	for (struct published **at = p ? &p->ports : NULL; at && *at;) {
-		if (!(*at)->automatic || (*at)->spec.host != spec->host ||
-		    (here && streq((*at)->address, k->address))) {
+		if (!is_in_way(*at, spec, k->address)) {
 			at = &(*at)->next;
 			continue;
 		}

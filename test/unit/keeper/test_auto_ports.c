@@ -214,6 +214,7 @@ static void test_published_first(void **state)
 	close(serve("127.0.0.1", &port));
 	AUTOFREE char *body = xasprintf("{\"port\":\"%u:80\"}", port), *gone = xasprintf("/v1/ports?port=%u:80", port);
 	AUTOFREE char *any = xasprintf("{\"port\":\"0.0.0.0:%u:80\"}", port);
+	AUTOFREE char *elsewhere = xasprintf("{\"port\":\"192.0.2.1:%u:80\"}", port);
 	begin_on(f);
 	report_one(f, port);
 	assert_int_equal(connect_to("127.0.0.1", port, NULL), 0);
@@ -223,7 +224,9 @@ static void test_published_first(void **state)
 	uint64_t deadline = clock_deadline(60000);
 	while (connect_to("127.0.0.1", port, NULL) < 0 && clock_now_ms() < deadline)
 		loop_step(f->loop, clock_deadline(20));
-	/* Another machine wants it at localhost, then everywhere. */
+	/* Another machine wants it where it is not open, at localhost, then everywhere. */
+	assert_int_equal(change(f, "POST", "/v1/auto-ports", elsewhere), -ENOENT);
+	assert_int_equal(connect_to("127.0.0.1", port, NULL), 0);
 	assert_int_equal(change(f, "POST", "/v1/auto-ports", body), 0);
 	assert_int_equal(connect_to("127.0.0.1", port, NULL), -ECONNREFUSED);
 	assert_int_equal(connect_to(f->machine->address, port, NULL), 0);
