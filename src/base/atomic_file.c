@@ -25,15 +25,16 @@ static char *random_name(void)
 	return xasprintf(PREFIX "%016llx", (unsigned long long)random);
 }
 
-/* The sweep may delete a file between its creation and its lock: then a new name is tried. */
+/* The sweep may lock a file between its creation and its lock, and delete it then or a moment
+ * later: another name is tried. 0, -EEXIST or -errno. */
 static int create_locked(int directory, const char *name, mode_t mode, int *ret)
 {
 	struct stat mine, there;
 	AUTO_FD int fd = openat(directory, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
 	if (fd < 0)
 		return -errno;
-	if (flock(fd, LOCK_EX | LOCK_NB) < 0 && errno != EWOULDBLOCK)
-		return -errno;
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+		return errno == EWOULDBLOCK ? -EEXIST : -errno;
 	if (fstat(fd, &mine) < 0)
 		return -errno;
 	if (fstatat(directory, name, &there, AT_SYMLINK_NOFOLLOW) < 0 || mine.st_ino != there.st_ino)

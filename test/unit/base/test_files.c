@@ -2,12 +2,14 @@
  * Files, locks, processes. Each test works in a fresh directory. */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -69,6 +71,38 @@ static void the_sweep_leaves_living_writers_alone(void **state)
 	assert_int_equal(faccessat(fd, f.temporary, F_OK, 0), 0);
 	assert_int_equal(atomic_file_commit(&f, "done", NULL), 0);
 	assert_int_equal(faccessat(fd, "done", F_OK, 0), 0);
+}
+
+/* The linker has the library's calls of flock() lead here. */
+int real_flock(int fd, int operation) __asm__("__real_flock");
+int wrap_flock(int fd, int operation) __asm__("__wrap_flock");
+static int sweeping, swept = -1;
+static char swept_path[PATH_MAX];
+
+int wrap_flock(int fd, int operation)
+{
+	if (sweeping) {
+		AUTOFREE char *link = xasprintf("/proc/self/fd/%d", fd);
+		sweeping = 0;
+		assert_true(readlink(link, swept_path, sizeof swept_path - 1) > 0);
+		swept = open(swept_path, O_RDONLY | O_CLOEXEC);
+		assert_int_equal(real_flock(swept, LOCK_EX | LOCK_NB), 0);
+	}
+	return real_flock(fd, operation);
+}
+
+/* The sweep of another process has locked the new file before its writer, and deletes it later. */
+static void a_writer_takes_another_name_than_the_swept_one(void **state)
+{
+	AUTO_FD int fd = open(directory, O_RDONLY | O_DIRECTORY);
+	AUTO_ATOMIC_FILE struct atomic_file f = ATOMIC_FILE_NONE;
+	sweeping = 1;
+	assert_int_equal(atomic_file_open(&f, fd, 0600, NULL), 0);
+	assert_true(swept >= 0);
+	assert_int_equal(unlink(swept_path), 0);
+	fd_close(TAKE_FD(swept));
+	assert_int_equal(atomic_file_commit(&f, "kept", NULL), 0);
+	assert_int_equal(faccessat(fd, "kept", F_OK, 0), 0);
 }
 
 static void locks_exclude_and_can_be_asked(void **state)
@@ -185,9 +219,9 @@ static void captures_have_limits(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = { TEST(files_are_replaced_whole), TEST(the_sweep_leaves_living_writers_alone),
-		TEST(locks_exclude_and_can_be_asked), TEST(trees_are_removed_without_following_links),
-		TEST(a_very_deep_tree_is_removed), TEST(links_cannot_leave_a_root),
-		TEST(programs_that_cannot_start_say_so), TEST(children_get_only_what_is_named),
-		TEST(captures_have_limits) };
+		TEST(a_writer_takes_another_name_than_the_swept_one), TEST(locks_exclude_and_can_be_asked),
+		TEST(trees_are_removed_without_following_links), TEST(a_very_deep_tree_is_removed),
+		TEST(links_cannot_leave_a_root), TEST(programs_that_cannot_start_say_so),
+		TEST(children_get_only_what_is_named), TEST(captures_have_limits) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
