@@ -885,7 +885,7 @@ table()
 		ADD whiteout.tar /
 		=> fails no file of an image can have a name that begins with .wh.
 	END
-	rm -f "$CONTEXT"/{symlink,link,dots,long,whiteout}.tar
+	rm -f "$CONTEXT"/{symlink,link,dots,long,whiteout}.tar "$CONTEXT/bomb.tar.gz"
 }
 
 @test "here-documents: names, modes, variables, tabs, beside files" {

@@ -199,8 +199,8 @@ repository()
 	export GIT_AUTHOR_NAME=A GIT_AUTHOR_EMAIL=a@example.org GIT_COMMITTER_NAME=A GIT_COMMITTER_EMAIL=a@example.org
 	export GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_SYSTEM=/dev/null
 	git -C "$TREE" init -q -b main
-	mkdir "$TREE/src"
-	old >"$TREE/src/old.c"
+	mkdir "$TREE/src" "$TREE/test"
+	old >"$TREE/test/old.c"
 	commit 'whatever: the subject of the base is not looked at'
 	HOLM_WORDS_BASE=$(git -C "$TREE" rev-parse HEAD)
 	export HOLM_WORDS_BASE
@@ -298,13 +298,22 @@ words()
 
 @test "check-words takes text that has only moved, or was wrapped at another column, for old" {
 	repository
-	mkdir "$TREE/src/room"
-	old | fold -s -w 40 | sed '2,$s/^/ * /' >"$TREE/src/room/renamed.c"
-	rm "$TREE/src/old.c"
+	mkdir "$TREE/test/room"
+	old | fold -s -w 40 | sed '2,$s/^/ * /' >"$TREE/test/room/renamed.c"
+	rm "$TREE/test/old.c"
 	commit 'project: move a file'
 	words
 	equal '' "$output"
 	equal 0 "$status"
+}
+
+@test "check-words checks all of src/, whatever its age" {
+	repository
+	git -C "$TREE" mv test/old.c src/old.c
+	commit 'project: move a file'
+	words
+	equal 1 "$status"
+	contains "$output" 'src/old.c:1: the comment opens with a clause'
 }
 
 # check-words: off
