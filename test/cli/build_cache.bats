@@ -116,7 +116,7 @@ config()
 	contains "$(cat "$TMPDIR/log")" 'warning: a layer of --cache-from is of no use'
 	rm -rf "$CACHE" && cp -r "$TMPDIR/good" "$CACHE"
 	for layer in "$CACHE"/blobs/sha256/*; do
-		[ "$(head -c 1 "$layer")" = '{' ] || printf x | dd of="$layer" bs=1 seek=20 conv=notrunc status=none
+		[ "$(head -c 1 "$layer")" = '{' ] || printf damaged | dd of="$layer" bs=1 seek=20 conv=notrunc status=none
 	done
 	elsewhere --cache-from type=local,src="$CACHE"
 	equal 0 "$(cached)"

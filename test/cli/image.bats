@@ -166,7 +166,7 @@ teardown_file()
 	cp -r "$WORLD/layout" "$WORLD/bad"
 	local blob
 	blob=$(find "$WORLD/bad/blobs/sha256" -type f -size +100k)
-	printf X | dd of="$blob" bs=1 seek=500 conv=notrunc 2>/dev/null
+	printf damaged | dd of="$blob" bs=1 seek=500 conv=notrunc 2>/dev/null
 	fails 125 holm image load "$WORLD/bad"
 	contains "$stderr" digest
 	equal "$before" "$(find "$XDG_DATA_HOME/holm/images" -type f | sort)"

@@ -92,7 +92,7 @@ teardown_file()
 	cp -r "$XDG_DATA_HOME/holm" "$WORLD/damaged"
 	blob=$(find "$WORLD/damaged/images/blobs" -type f -size +100k)
 	cp "$blob" "$blob.new"
-	printf X | dd of="$blob.new" bs=1 seek=500 conv=notrunc 2>/dev/null
+	printf damaged | dd of="$blob.new" bs=1 seek=500 conv=notrunc 2>/dev/null
 	mv "$blob.new" "$blob"
 	mkdir "$WORLD/damaged-home"
 	mv "$WORLD/damaged" "$WORLD/damaged-home/holm"

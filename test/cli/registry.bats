@@ -284,7 +284,7 @@ library_is_sound()
 	data=$REGISTRY_DIR_plain/data/docker/registry/v2/blobs/sha256/${blob:0:2}/$blob/data
 	saved=$WORLD/saved
 	cp "$data" "$saved"
-	printf 'X' | dd of="$data" bs=1 seek=1000 conv=notrunc 2>/dev/null
+	printf damaged | dd of="$data" bs=1 seek=1000 conv=notrunc 2>/dev/null
 	fails 125 holm image pull "$REGISTRY_plain/team/busybox:1"
 	contains "$stderr" digest
 	truncate -s 5000 "$data"
