@@ -156,6 +156,13 @@ raw()
 	equal '' "$(find "$XDG_DATA_HOME/holm/images/blobs/sha256" -name "$artifact")"
 }
 
+@test "all platforms: an artifact of a platform takes no image's name" {
+	local from=$FAULTY_REGISTRY/plain:beside
+	holm image pull --all-platforms --progress none "$from"
+	equal linux/amd64 "$(holm image ls --format json | jq -r --arg n "$from" '.[] | select(.name == $n).platform')"
+	holm image rm "$from"
+}
+
 @test "all platforms: what cannot be is one line" {
 	fails 125 holm image push --all-platforms --platform linux/amd64 busybox:test "$REGISTRY_plain/all/box:4"
 	contains "$stderr" --platform

@@ -142,8 +142,8 @@ static int get_item(struct pull *p, struct bundle_item *item, const struct oci_d
 	return 0;
 }
 
-/* Gives the images for Linux among the manifests the name, and the name its index. ret_digest: of
- * the one for `wanted`, or the first. */
+/* Gives the images for Linux among the manifests the name, and the name its index, which keeps the
+ * artifacts. ret_digest: of the one for `wanted`, or the first. */
 static int register_all(struct pull *p, const struct oci_platform *wanted, char *ret_digest, struct error **err)
 {
 	const struct bundle *b = p->bundle;
@@ -151,7 +151,7 @@ static int register_all(struct pull *p, const struct oci_platform *wanted, char 
 	int best = -1;
 	for (size_t k = 0; k < b->count; k++) {
 		const struct oci_descriptor *one = &b->items[k].descriptor;
-		if (!streq(one->platform.os, "linux"))
+		if (!streq(one->platform.os, "linux") || oci_manifest_artifact(b->items[k].manifest))
 			continue;
 		int score = oci_platform_match(wanted, &one->platform);
 		int r = image_register(p->library, p->name, one->digest, NULL, err);
