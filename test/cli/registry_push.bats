@@ -163,6 +163,13 @@ raw()
 	holm image rm "$from"
 }
 
+@test "an artifact may have a configuration that is not JSON" {
+	local from=$FAULTY_REGISTRY/plain:bytes
+	holm image pull --progress none "$from"
+	equal 'application/vnd.example.bytes null' "$(holm image inspect "$from" | jq -r '.[0] | "\(.artifact_type) \(.config)"')"
+	holm image rm "$from"
+}
+
 @test "all platforms: what cannot be is one line" {
 	fails 125 holm image push --all-platforms --platform linux/amd64 busybox:test "$REGISTRY_plain/all/box:4"
 	contains "$stderr" --platform

@@ -219,6 +219,16 @@ static int blob_to_json(struct library *l, const char *digest, struct json_objec
 	return r;
 }
 
+/* An artifact's may be bytes of any kind. */
+static int config_to_json(struct library *l, const struct image *i, struct json_object *o, struct error **err)
+{
+	int r = blob_to_json(l, i->manifest->config.digest, o, "config", i->artifact ? NULL : err);
+	if (r == 0 || !i->artifact)
+		return r;
+	json_add(o, "config", NULL);
+	return 0;
+}
+
 static void add_names(struct library *l, const char *digest, struct json_object *o)
 {
 	AUTO_LIBRARY_INDEX struct library_index index = { 0 };
@@ -251,7 +261,7 @@ static int inspect_one(struct library *l, const char *text, const struct oci_pla
 	if (!i->artifact)
 		tree_cache_list(l, i, &trees);
 	json_add_strv(o, "trees", &trees);
-	r = blob_to_json(l, i->manifest->config.digest, o, "config", err);
+	r = config_to_json(l, i, o, err);
 	return r == 0 ? blob_to_json(l, digest, o, "manifest", err) : r;
 }
 
