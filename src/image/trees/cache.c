@@ -315,15 +315,18 @@ static void flusher_end(struct making *m)
 }
 
 /* Syncs in a process of its own, one at a time. The last sync waits for what is left; so this one
- * may fail. */
+ * may fail. The process keeps no other descriptor: the server of the jobs ends with the last copy
+ * of its socket, and a lock with the last copy of its file. */
 static void flush_early(struct making *m, uint64_t done)
 {
 	if (done < m->flushed + FLUSH_EVERY || (m->flusher > 0 && waitpid(m->flusher, NULL, WNOHANG) == 0))
 		return;
 	m->flushed = done;
 	m->flusher = fork();
-	if (m->flusher == 0)
+	if (m->flusher == 0) {
+		fd_close_from(0, &m->library->trees, 1);
 		_exit(syncfs(m->library->trees) < 0);
+	}
 }
 
 static void on_progress(uint64_t done, void *data)
