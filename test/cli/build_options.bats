@@ -124,6 +124,7 @@ with_files()
 	fails 'write a number' --cpu-shares=x <"$TMPDIR/df"
 	BUILDKIT_PROGRESS=odd fails 'BUILDKIT_PROGRESS: there are auto' <"$TMPDIR/df"
 	fails 'has no registry in its name' --push -t here <"$TMPDIR/df"
+	fails '--check and --call outline exclude each other' --check --call outline <"$TMPDIR/df"
 	fails 'MaintainerDeprecated' --call=check <<<$'FROM scratch\nMAINTAINER x'
 }
 

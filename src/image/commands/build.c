@@ -162,7 +162,12 @@ static int read_own(const struct options *o, struct build_options *b, struct own
 		return r;
 	const struct strv *again = options_list(o, "no-cache-filter");
 	const char *call = options_string(o, "call");
-	b->call = options_switch(o, "check", 0) ? BUILD_CALL_CHECK : read_call(call, &b->as_json);
+	b->call = read_call(call, &b->as_json);
+	if (options_switch(o, "check", 0)) {
+		if (call && b->call != BUILD_CALL_CHECK)
+			return error_set(err, EINVAL, "--check and --call %s exclude each other", call);
+		b->call = BUILD_CALL_CHECK;
+	}
 	own->push = options_switch(o, "push", 0);
 	b->outputs = &own->outputs;
 	b->metadata = options_string(o, "metadata-file");
